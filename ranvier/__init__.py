@@ -1,0 +1,73 @@
+"""Ranvier: define, train, inspect and use neural networks."""
+
+# ruff: noqa: A004 (the names are NumPy's)
+
+from ranvier.dtypes import bfloat16, bool_, float32, float64, int32, int64, uint8
+from ranvier.engines.program import Options, Program, compile
+from ranvier.graph.backprop import gradients
+from ranvier.graph.functions import (
+    abs,
+    add,
+    argmax,
+    broadcast_to,
+    cast,
+    concatenate,
+    cos,
+    divide,
+    equal,
+    erf,
+    exp,
+    expand_dims,
+    flip,
+    floor,
+    gelu,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    log,
+    log_softmax,
+    logical_and,
+    logical_not,
+    logical_or,
+    matmul,
+    max,
+    maximum,
+    mean,
+    min,
+    minimum,
+    multiply,
+    negative,
+    not_equal,
+    one_hot,
+    ones_like,
+    pad,
+    power,
+    random_bits,
+    random_uniform,
+    relu,
+    reshape,
+    rsqrt,
+    scatter_add,
+    sigmoid,
+    sign,
+    sin,
+    softmax,
+    sqrt,
+    stack,
+    step,
+    stop_gradient,
+    subtract,
+    sum,
+    swapaxes,
+    take,
+    tanh,
+    transpose,
+    var,
+    where,
+    zeros_like,
+)
+from ranvier.graph.leaves import Buffer, Parameter, State, constant, input
+from ranvier.graph.tensor import Tensor
+
+__version__ = "0.1.0"

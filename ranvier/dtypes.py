@@ -1,0 +1,46 @@
+"""The dtypes of tensors: NumPy's own, and bfloat16 from ml_dtypes."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import ml_dtypes
+import numpy as np
+
+from ranvier.errors import DTypeError
+
+DType: TypeAlias = "np.dtype[Any]"
+
+float32: DType = np.dtype(np.float32)
+float64: DType = np.dtype(np.float64)
+bfloat16: DType = np.dtype(ml_dtypes.bfloat16)
+int32: DType = np.dtype(np.int32)
+int64: DType = np.dtype(np.int64)
+uint8: DType = np.dtype(np.uint8)
+bool_: DType = np.dtype(np.bool_)
+
+ALL: tuple[DType, ...] = (float32, float64, bfloat16, int32, int64, uint8, bool_)
+FLOATING: tuple[DType, ...] = (float32, float64)
+INTEGER: tuple[DType, ...] = (int32, int64, uint8)
+NUMERIC: tuple[DType, ...] = FLOATING + INTEGER
+
+_BY_NAME: dict[str, DType] = {dtype.name: dtype for dtype in ALL}
+
+
+def as_dtype(value: Any) -> DType:
+    """Return the tensor dtype that `value` names (a name, a NumPy type or dtype).
+
+    Raises DTypeError for a dtype that tensors do not have.
+    """
+    try:
+        dtype = _BY_NAME[value] if value in _BY_NAME else np.dtype(value)
+    except TypeError:
+        dtype = None
+    if dtype not in ALL:
+        raise DTypeError(f"{value!r} is not a tensor dtype; use one of {', '.join(_BY_NAME)}")
+    return dtype
+
+
+def is_floating(dtype: DType) -> bool:
+    """Whether arithmetic on `dtype` rounds (float32, float64; bfloat16 is storage only)."""
+    return dtype in FLOATING

@@ -1,0 +1,137 @@
+"""Bodies: a grouped kernel's tensors written out as straight-line instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import TypeAlias
+
+from ranvier.engines.native.group import Draft
+from ranvier.engines.native.indexmap import Affine, Guard, IndexMap
+from ranvier.engines.native.kernels import (
+    Body,
+    Choose,
+    Compute,
+    Instruction,
+    Literal,
+    Load,
+    Place,
+    Product,
+    Reduce,
+    Store,
+)
+from ranvier.engines.native.pull import sources_of
+from ranvier.graph.leaves import Constant
+from ranvier.graph.ops.contraction import MatMul
+from ranvier.graph.ops.movement import Concatenate, Pad
+from ranvier.graph.ops.pointwise import Pointwise
+from ranvier.graph.ops.reduction import Reduction
+from ranvier.graph.tensor import Tensor
+
+Key: TypeAlias = tuple[Tensor, Affine, tuple[Guard, ...]]
+
+
+def write_body(
+    draft: Draft, stores: Mapping[Tensor, Iterable[Place]], places: Mapping[Tensor, Place]
+) -> Body:
+    """Return the instructions that compute `draft` and store its anchors into `stores`.
+
+    `places` tells where leaves and the tensors that kernels store are read.
+    """
+    writer = _Writer(draft, places)
+    values = {node: writer.value(node, draft.anchors[node]) for node in stores}
+    # Every load precedes every store, so that state updated in place is read before.
+    for node, targets in stores.items():
+        at = draft.anchors[node].flat(node.shape)
+        for place in targets:
+            writer.emit(Store(place, at, values[node], node.dtype))
+    return Body(draft.domain, draft.rows, tuple(writer.instructions))
+
+
+@dataclass
+class _Writer:
+    draft: Draft
+    places: Mapping[Tensor, Place]
+    instructions: list[Instruction] = field(default_factory=list)
+    known: dict[Key, int] = field(default_factory=dict)
+
+    def emit(self, instruction: Instruction) -> int:
+        self.instructions.append(instruction)
+        return len(self.instructions) - 1
+
+    def value(self, node: Tensor, where: IndexMap) -> int:
+        """Return the number of the instruction that holds `node` at `where`."""
+        stack = [(node, where)]
+        while stack:
+            current, at = stack[-1]
+            key = self._key(current, at)
+            if key in self.known:
+                stack.pop()
+                continue
+            sources = self._sources(current, at)
+            missing = [s for s in sources if self._key(*s) not in self.known]
+            if missing:
+                stack.extend(reversed(missing))
+                continue
+            stack.pop()
+            self.known[key] = self._write(current, at, [self.known[self._key(*s)] for s in sources])
+        return self.known[self._key(node, where)]
+
+    def _key(self, node: Tensor, where: IndexMap) -> Key:
+        guards = () if self._is_inner(node) else where.guards
+        return node, where.flat(node.shape), guards
+
+    def _is_inner(self, node: Tensor) -> bool:
+        """Whether `node` is a contraction or reduction of this very kernel."""
+        return node in self.draft.anchors and isinstance(node.op, MatMul | Reduction)
+
+    def _available(self, node: Tensor) -> bool:
+        return self._is_inner(node) or (node in self.places and node not in self.draft.anchors)
+
+    def _sources(self, node: Tensor, where: IndexMap) -> list[tuple[Tensor, IndexMap]]:
+        if self._is_inner(node):
+            inner = self.draft.inner.get(node)
+            return [] if inner is None else [(node.inputs[0], inner)]
+        if self._available(node):
+            return []
+        base, sources = sources_of(node, where, self._available)
+        if base is not None and self._is_inner(base):
+            return [(base, self.draft.anchors[base])]
+        return sources
+
+    def _write(self, node: Tensor, where: IndexMap, args: list[int]) -> int:
+        if self._is_inner(node):
+            if isinstance(node.op, MatMul):
+                return self.emit(Product(node.dtype))
+            return self.emit(Reduce(node.op, args[0], node.dtype))
+        if self._available(node):
+            return self._load(node, node, where)
+        if isinstance(node.op, Pointwise):
+            return self.emit(Compute(node.op, tuple(args), node.dtype))
+        base, sources = sources_of(node, where, self._available)
+        if base is not None:
+            return args[0] if args else self._load(base, node, where)
+        if isinstance(node.op, Pad | Concatenate):
+            return self._choose(node, where, sources, args)
+        return args[0]
+
+    def _load(self, base: Tensor, view: Tensor, where: IndexMap) -> int:
+        if isinstance(base.op, Constant) and prod(base.shape) == 1:
+            return self.emit(Literal(base.op.value.reshape(()).item(), base.dtype))
+        at = where.flat(view.shape)
+        return self.emit(Load(self.places[base], at, where.guards, base.dtype))
+
+    def _choose(
+        self,
+        node: Tensor,
+        where: IndexMap,
+        sources: list[tuple[Tensor, IndexMap]],
+        args: list[int],
+    ) -> int:
+        chosen: int | None = None
+        for (_, inner), arg in zip(reversed(sources), reversed(args), strict=True):
+            added = inner.guards[len(where.guards) :]
+            chosen = self.emit(Choose(arg, chosen, added, node.dtype))
+        assert chosen is not None
+        return chosen

@@ -1,0 +1,238 @@
+"""Compiled programs kept on disk, so that no process compiles what another has compiled.
+
+An entry is a file named by its key: a magic number, the key, the SHA-256 of the payload, and
+the payload, an object file. It is written under another name and renamed, and verified whole
+before it is used; whatever is truncated, altered or foreign is deleted and compiled anew. The
+folder belongs to the user alone, since who can write object files there can run code here.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+
+from ranvier.engines.native.host import Host
+from ranvier.errors import CacheError
+
+_MAGIC = b"RANVIER1"
+_DIGEST = hashlib.sha256().digest_size
+_HEADER = len(_MAGIC) + 2 * _DIGEST
+_SUFFIX = ".object"
+_LIMIT = 512 << 20
+_ABANDONED = 3600.0
+"""Seconds after which an unfinished file counts as left over by a process that died."""
+
+
+class ObjectCache:
+    """Object files by key in one folder, at most `limit` bytes of them; None keeps nothing."""
+
+    def __init__(self, folder: Path | None, limit: int = _LIMIT) -> None:
+        self.folder = folder
+        self._limit = limit
+
+    def object(self, key: str, make: Callable[[], bytes]) -> bytes:
+        """The object of `key`, read from the folder, or made by `make` and kept.
+
+        Threads that ask for the same key at the same time wait for one of them to make it.
+        """
+        name = f"{self.folder}:{key}"
+        while True:
+            own = _Flight()
+            try:
+                flight = _flights.setdefault(name, own)
+                if flight is own:
+                    own.payload = self._read_or_make(key, make)
+                    return own.payload
+            finally:  # also after a KeyboardInterrupt, so that nobody waits for ever
+                if _flights.get(name) is own:
+                    del _flights[name]
+                own.landed.set()
+            flight.landed.wait()
+            if flight.payload is not None:
+                return flight.payload
+
+    def _read_or_make(self, key: str, make: Callable[[], bytes]) -> bytes:
+        payload = self.read(key)
+        if payload is None:
+            payload = make()
+            self.write(key, payload)
+        return payload
+
+    def read(self, key: str) -> bytes | None:
+        """The verified object of `key`, or None; an entry that fails is deleted."""
+        if self.folder is None:
+            return None
+        path = self._path(key)
+        try:
+            payload = _unpack(key, path.read_bytes())
+            with suppress(OSError):
+                os.utime(path)  # the time of last use, by which entries are dropped
+            return payload
+        except FileNotFoundError:
+            return None
+        except (OSError, CacheError):
+            with suppress(OSError):
+                path.unlink()
+            return None
+
+    def write(self, key: str, payload: bytes) -> None:
+        """Keep the object of `key`; a folder that is full or read-only keeps nothing."""
+        if self.folder is None:
+            return
+        try:
+            descriptor, temporary = tempfile.mkstemp(dir=self.folder, suffix=".part")
+        except OSError:
+            return
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(_pack(key, payload))
+            Path(temporary).replace(self._path(key))
+        except OSError:
+            with suppress(OSError):
+                Path(temporary).unlink()
+        self._trim()
+
+    def _path(self, key: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{key}{_SUFFIX}"
+
+    def _trim(self) -> None:
+        """Delete the entries unused for longest until the rest fits, and abandoned files.
+
+        Without a lock: two processes that trim at once delete the same files, and an entry
+        that vanishes is only compiled again.
+        """
+        assert self.folder is not None
+        entries = []
+        with suppress(OSError), os.scandir(self.folder) as files:
+            for file in files:
+                with suppress(OSError):
+                    status = file.stat(follow_symlinks=False)
+                    entries.append((status.st_mtime, status.st_size, file.path))
+        total = sum(size for _, size, _ in entries)
+        now = time.time()
+        for modified, size, path in sorted(entries):
+            abandoned = path.endswith(".part") and now - modified > _ABANDONED
+            if total > self._limit or abandoned:
+                with suppress(OSError):
+                    os.unlink(path)
+                total -= size
+
+
+@dataclass
+class _Flight:
+    """An object in the making: others wait until it has landed, with or without a payload."""
+
+    landed: Event = field(default_factory=Event)
+    payload: bytes | None = None
+
+
+_flights: dict[str, _Flight] = {}
+
+if hasattr(os, "register_at_fork"):
+    # In a forked child nobody is left who would finish what was in the making.
+    os.register_at_fork(after_in_child=_flights.clear)
+
+
+def ir_key(module_text: str, host: Host) -> str:
+    """The key of the object that `host` gets from this IR."""
+    return _key("ir", module_text, host)
+
+
+def emission_key(description: str, host: Host) -> str:
+    """The key of the object that Ranvier emits for `description` on `host`.
+
+    It saves emitting the IR. `description` must fix everything that the emitters look at, the
+    graph and the options; their own source is part of the key.
+    """
+    return _key(f"emission {_sources()}", description, host)
+
+
+def default_cache() -> ObjectCache:
+    """The cache in the user's folder, or in `RANVIER_CACHE`; none if that is set to nothing."""
+    return ObjectCache(_private_folder(os.environ.get("RANVIER_CACHE")))
+
+
+def _key(kind: str, text: str, host: Host) -> str:
+    import llvmlite
+    from llvmlite import binding as llvm
+
+    import ranvier
+    from ranvier.engines.native.jit import PIPELINE_REVISION
+
+    parts = (
+        kind,
+        ranvier.__version__,
+        llvmlite.__version__,
+        str(llvm.llvm_version_info),
+        str(PIPELINE_REVISION),
+        repr(replace(host, cores=0)),  # the code is the same for any number of cores
+        text,
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@functools.cache
+def _sources() -> str:
+    """A digest of the source that turns graphs into IR, so that editing it empties no cache."""
+    engines = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for folder in (engines, engines.parent / "graph"):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _pack(key: str, payload: bytes) -> bytes:
+    return _MAGIC + bytes.fromhex(key) + hashlib.sha256(payload).digest() + payload
+
+
+def _unpack(key: str, entry: bytes) -> bytes:
+    """The payload of an entry; raises CacheError unless it is whole and belongs to `key`."""
+    payload = entry[_HEADER:]
+    if entry[: len(_MAGIC)] != _MAGIC:
+        raise CacheError("the cache entry has another format")
+    if entry != _pack(key, payload):
+        raise CacheError("the cache entry is damaged or belongs to another program")
+    return payload
+
+
+def _private_folder(setting: str | None) -> Path | None:
+    """The folder for objects, made if need be; None unless it is the user's alone."""
+    if setting == "":
+        return None
+    try:
+        folder = (Path(setting) if setting else _user_folder()) / "objects"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            return None
+        if hasattr(os, "geteuid"):
+            if status.st_uid != os.geteuid():
+                return None
+            if stat.S_IMODE(status.st_mode) & 0o077:
+                folder.chmod(0o700)
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
+        return None
+    return folder
+
+
+def _user_folder() -> Path:
+    """Where this platform keeps a user's caches."""
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData/Local") / "ranvier/cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/ranvier"
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "ranvier"

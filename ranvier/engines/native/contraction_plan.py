@@ -1,0 +1,215 @@
+"""How a matrix product is cut into register tiles, panels and cache blocks, as plain data.
+
+The scheme is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
+(2008): a panel of B stays in the first-level cache while the row tiles of a block of A, which
+stays in the second-level cache, pass by. Everything here follows from shapes and host alone,
+never from the number of threads, so that every thread count yields the same bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Protocol
+
+from ranvier.dtypes import FLOATING, DType
+from ranvier.errors import DTypeError, ShapeError
+
+_WIDTHS = (1, 2, 3, 4, 6, 8)
+"""Candidate panel widths, in vectors."""
+
+_TILE_COST = 150
+"""What a tile costs per K block besides arithmetic (calls, start-up), in multiply-add slots."""
+
+_STORE_COST = 4
+"""What storing one accumulator costs, in multiply-add slots."""
+
+_LATENCY_SLOTS = 8
+"""Multiply-adds that must be in flight at once: latency times units per cycle."""
+
+_WORKERS = 4
+"""Threads that a plan's tiles should at least keep busy; a constant, so that plans are equal."""
+
+_SEGMENT = 2048
+"""How far in k a block of row tiles advances before the next block is worked."""
+
+
+class TileHost(Protocol):
+    """What planning needs to know of a machine."""
+
+    @property
+    def vector_registers(self) -> int:
+        """Number of vector registers."""
+
+    @property
+    def l1_bytes(self) -> int:
+        """Size of a core's first-level data cache."""
+
+    @property
+    def l2_bytes(self) -> int:
+        """Size of a core's second-level cache."""
+
+    def lanes(self, dtype: DType) -> int:
+        """Elements of `dtype` in one vector register."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A length cut into pieces of nearly equal size.
+
+    The first `large` pieces have `size` elements, the others one less; nothing is padded.
+    """
+
+    total: int
+    pieces: int
+
+    @property
+    def size(self) -> int:
+        """The size of the larger pieces."""
+        return -(-self.total // self.pieces)
+
+    @property
+    def large(self) -> int:
+        """How many pieces have `size` elements."""
+        return self.total - self.pieces * (self.size - 1)
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """The distinct sizes, largest first, each with its number of pieces."""
+        counts = {self.size: self.large, self.size - 1: self.pieces - self.large}
+        return {size: count for size, count in counts.items() if count}
+
+    def length(self, piece: int) -> int:
+        """How many elements a piece has."""
+        return self.size - (piece >= self.large)
+
+    def start(self, piece: int) -> int:
+        """Where a piece begins."""
+        return piece * self.size - max(0, piece - self.large)
+
+
+@dataclass(frozen=True)
+class MatmulPlan:
+    """One (batched) product C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n], cut to size.
+
+    `rows` cuts m into row tiles, `panels` cuts n, counted in vectors of `lanes`, into column
+    panels, `depth` cuts k into K blocks. `segment` K blocks are done for all tiles before the next
+    ones; within them `row_block` row tiles are worked, panel after panel, before the next ones.
+
+    Layouts, in elements. Packed A: [batch][K block][row tile][depth][row]. Packed B: [batch]
+    [K block][panel][depth][column], columns padded with zeros to whole vectors. Partial sums:
+    [batch][panel][row tile][row][column], padded likewise.
+    """
+
+    batch: tuple[int, ...]
+    m: int
+    n: int
+    k: int
+    dtype: DType
+    lanes: int
+    rows: Cut
+    panels: Cut
+    depth: Cut
+    segment: int
+    row_block: int
+
+    @property
+    def batches(self) -> int:
+        """The number of separate products."""
+        return prod(self.batch)
+
+    @property
+    def padded_n(self) -> int:
+        """n rounded up to whole vectors."""
+        return self.panels.total * self.lanes
+
+    @property
+    def tiles(self) -> int:
+        """The number of tiles of C, over all batches: the units of work."""
+        return self.batches * self.rows.pieces * self.panels.pieces
+
+    @property
+    def packed_a_size(self) -> int:
+        """Elements of the packed A."""
+        return self.batches * self.m * self.k
+
+    @property
+    def packed_b_size(self) -> int:
+        """Elements of the packed B."""
+        return self.batches * self.k * self.padded_n
+
+    @property
+    def partial_size(self) -> int:
+        """Elements of the buffer of partial sums; 0 where one segment suffices."""
+        return self.batches * self.m * self.padded_n if self.depth.pieces > self.segment else 0
+
+    @property
+    def microkernels(self) -> tuple[tuple[int, int], ...]:
+        """The distinct (rows, vectors) of this plan's tiles."""
+        return tuple((rows, width) for rows in self.rows.sizes for width in self.panels.sizes)
+
+
+def plan_matmul(
+    batch: tuple[int, ...], m: int, n: int, k: int, dtype: DType, host: TileHost
+) -> MatmulPlan:
+    """Cut the product of A[*batch, m, k] and B[*batch, k, n] to the host's size.
+
+    Raises ShapeError for an empty extent and DTypeError for a dtype without FMA.
+    """
+    if min(m, n, k, *batch) < 1:
+        raise ShapeError(f"cannot plan an empty product: batch {batch}, m {m}, n {n}, k {k}")
+    if dtype not in FLOATING:
+        raise DTypeError(f"matmul multiplies float32 or float64, got {dtype}; convert it first")
+    lanes = host.lanes(dtype)
+    rows, panels = _tiling(prod(batch), m, -(-n // lanes), k, lanes, dtype.itemsize, host)
+    depth = _depth_blocks(rows, panels, k, lanes, dtype.itemsize, host)
+    segment = min(depth.pieces, max(1, _SEGMENT // depth.size))
+    # The packed rows of a block fill half the L2 cache, their partial sums an eighth.
+    packed_bytes = rows.size * depth.size * segment * dtype.itemsize
+    tile_bytes = rows.size * panels.size * lanes * dtype.itemsize
+    longest = max(1, min(host.l2_bytes // 2 // packed_bytes, host.l2_bytes // 8 // tile_bytes))
+    row_block = Cut(rows.pieces, -(-rows.pieces // longest)).size
+    return MatmulPlan(batch, m, n, k, dtype, lanes, rows, panels, depth, segment, row_block)
+
+
+def _tiling(
+    batches: int, m: int, vectors: int, k: int, lanes: int, itemsize: int, host: TileHost
+) -> tuple[Cut, Cut]:
+    """The row tiles and column panels with the least estimated time."""
+
+    def cost(candidate: tuple[Cut, Cut]) -> int:
+        rows, panels = candidate
+        blocks = _depth_blocks(rows, panels, k, lanes, itemsize, host).pieces
+        time = batches * sum(
+            row_count * panel_count * _tile_cost(height, width, k, blocks)
+            for height, row_count in rows.sizes.items()
+            for width, panel_count in panels.sizes.items()
+        )
+        tiles = batches * rows.pieces * panels.pieces
+        idle = -tiles % _WORKERS
+        # Each further micro-kernel costs compile time, which a 32nd of the run time outweighs.
+        kernels = len(rows.sizes) * len(panels.sizes)
+        return time * (tiles + idle) * (32 + kernels) // tiles
+
+    candidates = []
+    for width in _WIDTHS:
+        # Beside the accumulators stay one row of B and one broadcast value of A.
+        tallest = (host.vector_registers - 1 - width) // width
+        for height in range(tallest, tallest * 3 // 4, -1):
+            rows, panels = Cut(m, -(-m // height)), Cut(vectors, -(-vectors // width))
+            candidates.append((rows, panels))
+    return min(candidates, key=cost)
+
+
+def _tile_cost(height: int, width: int, k: int, blocks: int) -> int:
+    """Estimated time of a tile: two multiply-adds and two loads a cycle, or the latency."""
+    accumulators = height * width
+    step = max(accumulators, height + width, _LATENCY_SLOTS)
+    return k * step + blocks * (accumulators * _STORE_COST + _TILE_COST)
+
+
+def _depth_blocks(rows: Cut, panels: Cut, k: int, lanes: int, itemsize: int, host: TileHost) -> Cut:
+    """K blocks so short that a panel of B, or a tile of A, fills two thirds of the L1 cache."""
+    budget = host.l1_bytes * 2 // 3
+    longest = budget // (max(panels.size * lanes, rows.size) * itemsize)
+    return Cut(k, -(-k // max(1, longest)))

@@ -1,0 +1,73 @@
+"""What a kernel costs: arithmetic and memory traffic, counted from its loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from ranvier.engines.native.host import Host
+from ranvier.engines.native.kernels import (
+    Compute,
+    Kernel,
+    MatmulKernel,
+    Reduce,
+    RowKernel,
+)
+from ranvier.engines.native.schedule import Schedule
+
+FLOPS_PER_SECOND = 3e10
+BYTES_PER_SECOND = 1e10
+"""Cautious rates of one core, to tell short calls from long ones."""
+
+FREE = ("stop_gradient", "cast", "where", "less", "less_equal", "equal", "not_equal")
+FREE += ("logical_and", "logical_or", "logical_not")
+"""Pointwise ops that are not counted as arithmetic."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Floating-point operations (a multiply-add is two) and bytes read and written."""
+
+    flops: int
+    bytes: int
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.flops + other.flops, self.bytes + other.bytes)
+
+    def seconds(self, host: Host) -> float:
+        """A cautious guess of the time on one core."""
+        return self.flops / FLOPS_PER_SECOND + self.bytes / BYTES_PER_SECOND
+
+
+def cost_of(kernel: Kernel) -> Cost:
+    """Return what a kernel computes and moves; each place counts once."""
+    moved = sum(place.nbytes for place in {*kernel.reads(), *kernel.writes()})
+    if isinstance(kernel, MatmulKernel):
+        plan = kernel.plan
+        product = 2 * plan.batches * plan.m * plan.n * plan.k
+        return Cost(product + _pointwise_flops(kernel), moved)
+    if isinstance(kernel, RowKernel):
+        return Cost(_pointwise_flops(kernel), moved)
+    return Cost(0, moved)
+
+
+def _pointwise_flops(kernel: RowKernel | MatmulKernel) -> int:
+    counted = sum(
+        isinstance(x, Reduce) or (isinstance(x, Compute) and x.op.name not in FREE)
+        for x in kernel.body.instructions
+    )
+    return counted * prod(kernel.body.domain)
+
+
+def describe_schedule(schedule: Schedule) -> str:
+    """Return a table of the kernels in order: FLOPs, bytes moved, what they compute."""
+    lines = [f"{'kernel':<24}{'MFLOP':>10}{'kB':>10}  computes"]
+    total = Cost(0, 0)
+    for kernel in schedule.sequenced.kernels:
+        cost = cost_of(kernel)
+        total += cost
+        names = " ".join(dict.fromkeys(node.op.name for node in kernel.nodes))
+        lines.append(f"{kernel.name:<24}{cost.flops / 1e6:>10.3f}{cost.bytes / 1e3:>10.1f}  {names}")
+    lines.append(f"{'total':<24}{total.flops / 1e6:>10.3f}{total.bytes / 1e3:>10.1f}")
+    lines.append(f"arena {schedule.arena.size / 1e3:.1f} kB")
+    return "\n".join(lines)

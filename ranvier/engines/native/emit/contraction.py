@@ -1,0 +1,187 @@
+"""The kernel of a (batched) matrix product: loops over tiles round the micro-kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost
+from ranvier.engines.native.emit import builder as e
+from ranvier.engines.native.emit.builder import Value
+from ranvier.engines.native.emit.microkernel import microkernel
+from ranvier.engines.native.emit.pack import Operand, copy_panel, packed_panel, side_b
+
+EPILOGUE_TYPE = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 6])
+"""What receives each finished tile of C and stores it, once per tile.
+
+(ptr table, ptr tile, tile_row_stride, batch, row0, rows, col0, cols): the tile's element (i, j)
+is tile[i * tile_row_stride + j] for i < rows, j < cols, and belongs at C[batch, row0 + i,
+col0 + j]. Rows of the tile are aligned like vectors and padded with zeros to whole vectors.
+"""
+
+
+@dataclass(frozen=True)
+class _Buffers:
+    """Where the operands and the partial sums lie; these on the stack where one segment does.
+
+    `panel` is room for one panel of B where `b` is a strided operand, else None.
+    """
+
+    a: Value
+    b: Value
+    panel: Value | None
+    partial: Value
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Tiles of one batch and one panel that follow each other: [first, stop) down the rows."""
+
+    batch: Value
+    panel: Value
+    first: Value
+    stop: Value
+
+
+def emit_matmul(
+    module: Value,
+    host: TileHost,
+    plan: MatmulPlan,
+    a_slot: int,
+    b_operand: int | Operand,
+    partial_slot: int | None,
+    epilogue: Value,
+    name: str,
+) -> Value:
+    """The kernel `name` that multiplies A by B and hands the tiles of C to `epilogue`.
+
+    `a_slot` is the buffer of the packed A. `b_operand` is that of the packed B, or a strided
+    operand, of which each thread packs a panel when it comes to it: better than packing B
+    beforehand, unless the packed B is at hand anyway. `partial_slot` names the buffer of partial
+    sums (`plan.partial_size` elements); it is needed where that is not 0, else unused.
+
+    Segments of K blocks are the outermost loop; within one, every thread passes over its own
+    tiles, a run at a time, so that a block of A stays in the L2 cache; within a run, K block
+    after K block, so that a panel of B stays in the L1 cache.
+    """
+    kernel = ir.Function(module, e.KERNEL_TYPE, name)
+    kernel.linkage = "internal"
+    table, thread, threads = kernel.args
+    b = ir.IRBuilder(kernel.append_basic_block("entry"))
+    if plan.partial_size == 0:
+        held = 1 if plan.depth.pieces == 1 else plan.row_block
+        partial = _stack(b, plan, held * plan.rows.size * plan.panels.size * plan.lanes)
+    elif partial_slot is None:
+        raise ValueError(f"{name}: {plan.depth.pieces} K blocks need a partial_slot")
+    else:
+        partial = e.buffer(b, table, partial_slot)
+    panel, b_slot = None, b_operand
+    if isinstance(b_operand, Operand):
+        panel = _stack(b, plan, plan.depth.size * plan.panels.size * plan.lanes)
+        b_slot = b_operand.slot
+    buffers = _Buffers(e.buffer(b, table, a_slot), e.buffer(b, table, b_slot), panel, partial)
+    start, stop = e.share(b, plan.tiles, thread, threads)
+    with (
+        e.loop(b, 0, plan.depth.pieces, plan.segment) as segment,
+        e.carried_loop(b, start, stop, 1, []) as state,
+    ):
+        run = _run_at(b, plan, state.index, stop)
+        state.step = b.sub(run.stop, run.first)
+        behind = e.minimum(b, plan.depth.pieces, e.add(b, segment, plan.segment))
+        with e.loop(b, segment, behind) as block:
+            b_panel = _panel(b, plan, buffers, b_operand, block, run)
+            _emit_run(b, host, plan, buffers, b_panel, block, run, table, epilogue)
+    b.ret_void()
+    return kernel
+
+
+def _stack(b: Value, plan: MatmulPlan, size: int) -> Value:
+    """Room for `size` elements on the stack."""
+    room = b.alloca(ir.ArrayType(e.element_type(plan.dtype), size))
+    room.align = 64
+    return room
+
+
+def _panel(
+    b: Value,
+    plan: MatmulPlan,
+    buffers: _Buffers,
+    b_operand: int | Operand,
+    block: Value,
+    run: _Run,
+) -> Value:
+    """The packed panel of B that a run needs, packed here and now if B is strided."""
+    side = side_b(plan)
+    if buffers.panel is None or isinstance(b_operand, int):
+        index = packed_panel(b, side, run.batch, block, run.panel)
+        return e.element(b, buffers.b, index, e.element_type(plan.dtype))
+    depth, count = e.piece_start(b, plan.depth, block), e.piece_size(b, plan.depth, block)
+    part = (run.batch, run.panel, depth, count)
+    copy_panel(b, side, b_operand, buffers.b, buffers.panel, part)
+    return buffers.panel
+
+
+def _run_at(b: Value, plan: MatmulPlan, unit: Value, end: Value) -> _Run:
+    """The run of tiles that begins at `unit`, as far as it reaches before `end`.
+
+    Units are ordered by batch, row block, panel, row tile.
+    """
+    tiles, panels = plan.rows.pieces, plan.panels.pieces
+    batch, inside = e.div(b, unit, tiles * panels), e.rem(b, unit, tiles * panels)
+    above = e.mul(b, e.div(b, inside, plan.row_block * panels), plan.row_block)
+    height = e.minimum(b, plan.row_block, b.sub(e.i64(tiles), above))
+    inside = b.sub(inside, e.mul(b, above, panels))
+    panel, row = e.div(b, inside, height), e.rem(b, inside, height)
+    count = e.minimum(b, b.sub(height, row), b.sub(end, unit))
+    first = e.add(b, above, row)
+    return _Run(batch, panel, first, e.add(b, first, count))
+
+
+def _emit_run(
+    b: Value,
+    host: TileHost,
+    plan: MatmulPlan,
+    buffers: _Buffers,
+    b_panel: Value,
+    block: Value,
+    run: _Run,
+    table: Value,
+    epilogue: Value,
+) -> None:
+    """Work through a run of tiles for one K block; finish the tiles after the last K block."""
+    scalar = e.element_type(plan.dtype)
+    depth, count = e.piece_start(b, plan.depth, block), e.piece_size(b, plan.depth, block)
+    column = e.mul(b, e.piece_start(b, plan.panels, run.panel), plan.lanes)
+    vectors = e.piece_size(b, plan.panels, run.panel)
+    width = e.mul(b, vectors, plan.lanes)
+    columns = e.minimum(b, width, b.sub(e.i64(plan.n), column))
+    behind = e.add(b, e.mul(b, run.batch, plan.k), depth)
+    a_block = e.element(b, buffers.a, e.mul(b, behind, plan.m), scalar)
+    if plan.partial_size:
+        sums = e.add(b, e.mul(b, run.batch, plan.m * plan.padded_n), e.mul(b, column, plan.m))
+    else:
+        sums = b.sub(e.i64(0), e.mul(b, e.piece_start(b, plan.rows, run.first), width))
+    with e.loop(b, run.first, run.stop) as piece:
+        row, rows = e.piece_start(b, plan.rows, piece), e.piece_size(b, plan.rows, piece)
+        a_tile = e.element(b, a_block, e.mul(b, row, count), scalar)
+        tile = buffers.partial
+        if plan.depth.pieces > 1:
+            tile = e.element(b, tile, e.add(b, sums, e.mul(b, row, width)), scalar)
+        arguments = [a_tile, b_panel, count, tile, block]
+        _call_microkernel(b, host, plan, rows, vectors, arguments)
+        with b.if_then(b.icmp_signed("==", block, e.i64(plan.depth.pieces - 1))):
+            b.call(epilogue, [table, tile, width, run.batch, row, rows, column, columns])
+
+
+def _call_microkernel(
+    b: Value, host: TileHost, plan: MatmulPlan, rows: Value, vectors: Value, arguments: list[Value]
+) -> None:
+    """Call the micro-kernel whose tile has the given rows and vectors."""
+    for height, width in plan.microkernels:
+        kernel = microkernel(b.module, host, plan.dtype, height, width)
+        fits = b.and_(
+            b.icmp_signed("==", rows, e.i64(height)), b.icmp_signed("==", vectors, e.i64(width))
+        )
+        with b.if_then(fits):
+            b.call(kernel, arguments)

@@ -1,0 +1,95 @@
+"""Epilogues: the pointwise work on a finished tile of a contraction, before its store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from ranvier.engines.native.contraction_plan import MatmulPlan
+from ranvier.engines.native.emit import builder as e
+from ranvier.engines.native.emit.access import Point
+from ranvier.engines.native.emit.body import (
+    CONSTANT,
+    INNER,
+    UNIT,
+    Evaluator,
+    Plan,
+    addresses,
+    plan_body,
+)
+from ranvier.engines.native.emit.builder import I64, PTR, VOID, Value
+from ranvier.engines.native.emit.rows import delinearized
+from ranvier.engines.native.kernels import Body, Load, MatmulKernel, Place, Store
+from ranvier.engines.native.loops import coalesced
+
+EPILOGUE_TYPE = ir.FunctionType(VOID, [PTR, PTR, I64, I64, I64, I64, I64, I64])
+"""(pointer table, tile, its row stride, batch, first row, rows, first column, columns)."""
+
+
+def emit_epilogue(
+    module: Value, kernel: MatmulKernel, slots: Mapping[Place, int], name: str
+) -> Value:
+    """Emit the function `name` that works on one tile, row by row, by vectors of columns."""
+    function = ir.Function(module, EPILOGUE_TYPE, name)
+    function.linkage = "internal"
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    table, tile, tile_stride, batch, row0, rows, column0, columns = function.args
+    body = coalesced(kernel.body)
+    touched = (x.place for x in body.instructions if isinstance(x, Load | Store))
+    used = {place: slots[place] for place in touched}
+    evaluator = Evaluator(b, body, addresses(b, table, used))
+    plan = plan_body(body, range(body.rows, len(body.domain)))
+    evaluator.run(plan.at_level(CONSTANT), Point(tuple(e.i64(0) for _ in body.domain)))
+    writer = _Tile(b, kernel.plan, body, plan, tile, column0, columns)
+    above = e.add(b, e.mul(b, batch, kernel.plan.m), row0)
+    with e.loop(b, 0, rows) as i:
+        writer.emit_row(evaluator.scoped(), e.add(b, above, i), e.mul(b, i, tile_stride))
+    b.ret_void()
+    return function
+
+
+@dataclass
+class _Tile:
+    """Emits the work on one row of a tile."""
+
+    b: Value
+    shape: MatmulPlan
+    body: Body
+    plan: Plan
+    tile: Value
+    column0: Value
+    columns: Value
+
+    def emit_row(self, at: Evaluator, row: Value, start: Value) -> None:
+        """`row` counts over all batches; the row's products lie in the tile from `start` on."""
+        b, lanes = self.b, self.shape.lanes
+        indices = tuple(delinearized(b, row, self.body.domain[: self.body.rows]))
+        columns = tuple(e.i64(0) for _ in self.body.columns)
+        at.run(self.plan.at_level(UNIT), Point((*indices, *columns)))
+        if not columns:
+            self._emit_point(at, Point(indices), start, e.i64(0))
+            return
+        vector, widest = len(indices), self.shape.panels.size * lanes
+        whole = b.icmp_signed("==", self.columns, e.i64(widest))
+        with b.if_else(whole) as (full, part):
+            with full:
+                self._emit_point(at, Point((*indices, self.column0), vector, widest), start, 0)
+            with part, e.loop(b, 0, self.columns, lanes) as j:
+                column = e.add(b, self.column0, j)
+                mask = e.lane_mask(b, b.sub(self.columns, j), lanes)
+                point = Point((*indices, column), vector, lanes, mask)
+                self._emit_point(at, point, start, j)
+
+    def _emit_point(self, at: Evaluator, point: Point, start: Value, column: Value | int) -> None:
+        here = at.scoped()
+        here.product = lambda where: self._product(e.add(self.b, start, column), where)
+        here.run(self.plan.at_level(INNER), point)
+
+    def _product(self, position: Value, point: Point) -> Value:
+        """The tile's values at `point`; its rows are padded, so whole vectors can be read."""
+        scalar = e.element_type(self.shape.dtype)
+        typ = ir.VectorType(scalar, point.lanes) if point.lanes else scalar
+        address = e.element(self.b, self.tile, position, scalar)
+        return self.b.load(address, typ=typ, align=self.shape.dtype.itemsize)

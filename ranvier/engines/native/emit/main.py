@@ -1,0 +1,338 @@
+"""The program's entry: the loop over steps, the barriers, the floating-point mode, the clock.
+
+Every thread of a team calls `ranvier_main(context, thread)` once per call. The context is an
+array of 64-bit slots, described by `Slot`; Python fills it and reads it while the program runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias
+
+from llvmlite import ir
+
+from ranvier.engines.native.emit import builder as e
+from ranvier.engines.native.emit.builder import I32, I64, PTR, VOID, Value
+from ranvier.engines.native.host import Host
+
+ENTRY = "ranvier_main"
+"""The name of the one symbol that a program exports."""
+
+_SPINS = 200
+"""Looks at the counter before a waiting thread offers its core to others: about 10 us."""
+
+_YIELD = ir.FunctionType(VOID, []).as_pointer()
+"""A pointer to a function that offers the core; llvmlite wants the type in order to call it."""
+
+_X86_FLUSH = 0x8040
+"""The bits FTZ and DAZ of the register MXCSR: results and operands that are denormal are zero."""
+
+_ARM_FLUSH = 1 << 24
+"""The bit FZ of the register FPCR, which does both."""
+
+
+class Slot(IntEnum):
+    """The slots of a call's context, in units of eight bytes.
+
+    Behind `BUFFERS` stand two slots a buffer: its address, and by how many bytes the address
+    advances from step to step. Counters that threads wait for have cache lines of their own.
+    """
+
+    THREADS = 0
+    STEPS = 1
+    STOP = 2  # set by Python to end the call after the step in hand
+    DONE = 3  # the steps that all threads have finished
+    YIELD = 4  # address of a function that offers the core to other threads, or 0
+    PROFILE = 5  # address of uint64[calls] that gathers clock ticks, or 0
+    WORK = 6  # address of int64[threads] that counts each thread's steps, or 0
+    ARRIVALS = 16  # arrivals at barriers since the call began; zeroed by Python
+    LAST = 24  # the number of steps after which all stop, or 0; zeroed by Python
+    BUFFERS = 32
+
+
+def context_slots(buffers: int) -> int:
+    """The number of slots in the context of a program with so many buffers."""
+    return Slot.BUFFERS + 2 * buffers
+
+
+@dataclass(frozen=True)
+class Call:
+    """Run a kernel, a function of type `builder.KERNEL_TYPE`."""
+
+    function: Value
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """Wait until every thread has come here."""
+
+
+Step: TypeAlias = Call | Barrier
+
+
+def emit_main(module: Value, host: Host, buffers: int, schedule: Sequence[Step]) -> Value:
+    """Add the entry to `module`: what each step calls, in order, over `buffers` buffers.
+
+    Each step ends with a barrier, whether `schedule` does or not. The program runs with
+    denormal numbers flushed to zero; the caller's mode is restored.
+    """
+    steps = _emit_steps(module, host, buffers, schedule)
+    main = ir.Function(module, ir.FunctionType(VOID, [PTR, I64]), ENTRY)
+    b = ir.IRBuilder(main.append_basic_block("entry"))
+    # The steps are a function of their own, never inlined: arithmetic cannot leave the mode.
+    before = _enter_flush_mode(b, host)
+    b.call(steps, main.args)
+    _restore_mode(b, host, before)
+    b.ret_void()
+    return main
+
+
+@dataclass
+class _Thread:
+    """What one thread keeps at hand while it emits its steps."""
+
+    context: Value
+    index: Value
+    threads: Value
+    table: Value
+    goal: Value
+    barrier: Value
+
+
+def _emit_steps(module: Value, host: Host, buffers: int, schedule: Sequence[Step]) -> Value:
+    """The function (context, thread) that runs all steps."""
+    function = _internal(module, "ranvier_steps", ir.FunctionType(VOID, [PTR, I64]))
+    context, index = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    table, goal = b.alloca(PTR, size=max(1, buffers)), b.alloca(I64)
+    b.store(e.i64(0), goal)
+    threads = _load_slot(b, context, Slot.THREADS)
+    own = _Thread(context, index, threads, table, goal, _emit_barrier(module, host))
+    profile = _Profile(b, host, own)
+    steps = _load_slot(b, context, Slot.STEPS)
+    head, body = b.append_basic_block("head"), b.append_basic_block("step")
+    finish = b.append_basic_block("finish")
+    before = b.block
+    b.branch(head)
+    b.position_at_end(head)
+    step = b.phi(I64)
+    step.add_incoming(e.i64(0), before)
+    b.cbranch(b.icmp_signed("<", step, steps), body, finish)
+    b.position_at_end(body)
+    _fill_table(b, own, buffers, step)
+    profile.begin(b)
+    _emit_schedule(b, own, profile, schedule)
+    following = b.add(step, e.i64(1))
+    stop = _end_step(b, own, following)
+    profile.end(b)
+    step.add_incoming(following, b.block)
+    b.cbranch(stop, finish, head)
+    b.position_at_end(finish)
+    b.ret_void()
+    return function
+
+
+def _emit_schedule(b: Value, own: _Thread, profile: _Profile, schedule: Sequence[Step]) -> None:
+    """Call the kernels; a barrier at the very end is left to the end of the step."""
+    last = max((i for i, item in enumerate(schedule) if isinstance(item, Call)), default=-1)
+    for item in schedule[: last + 1]:
+        if isinstance(item, Barrier):
+            _wait(b, own)
+            continue
+        profile.end(b)
+        item.function.attributes.add("noinline")
+        b.call(item.function, [own.table, own.index, own.threads])
+        profile.next()
+
+
+def _fill_table(b: Value, own: _Thread, buffers: int, step: Value) -> None:
+    """Write this step's address of each buffer: base + step * stride."""
+    with e.loop(b, 0, buffers) as buffer:
+        slot = e.add(b, e.mul(b, buffer, 2), int(Slot.BUFFERS))
+        base = e.load(b, e.element(b, own.context, slot, I64), I64, 8)
+        stride = e.load(b, e.element(b, own.context, e.add(b, slot, 1), I64), I64, 8)
+        address = b.inttoptr(b.add(base, b.mul(step, stride)), PTR)
+        b.store(address, e.element(b, own.table, buffer, PTR), align=8)
+
+
+def _end_step(b: Value, own: _Thread, finished: Value) -> Value:
+    """Meet the other threads after `finished` steps; returns whether to stop.
+
+    Thread 0 alone looks at Python's flag and publishes after which step to stop, so that all
+    decide alike, even if thread 0 has gone on to the next step before another looks.
+    """
+    first = b.icmp_signed("==", own.index, e.i64(0))
+    published = _slot(b, own.context, Slot.LAST)
+    with b.if_then(first):
+        flag = b.load_atomic(_slot(b, own.context, Slot.STOP), "monotonic", 8, typ=I64)
+        with b.if_then(b.icmp_signed("!=", flag, e.i64(0))):
+            _publish(b, finished, published)
+    _wait(b, own)
+    with b.if_then(first):
+        _publish(b, finished, _slot(b, own.context, Slot.DONE))
+    work = e.load(b, _slot(b, own.context, Slot.WORK), PTR, 8)
+    with b.if_then(b.icmp_unsigned("!=", work, ir.Constant(PTR, None))):
+        cell = e.element(b, work, own.index, I64)
+        b.store(b.add(e.load(b, cell, I64, 8), e.i64(1)), cell, align=8)
+    last = b.load_atomic(published, "monotonic", 8, typ=I64)
+    return b.and_(b.icmp_signed("!=", last, e.i64(0)), b.icmp_signed("<=", last, finished))
+
+
+def _publish(b: Value, value: Value, pointer: Value) -> None:
+    """Store a number that others read meanwhile; the old one is of no use."""
+    b.atomic_rmw("xchg", pointer, value, "monotonic")
+
+
+def _wait(b: Value, own: _Thread) -> None:
+    """Emit a barrier; the counter only grows, so the goal grows by the number of threads."""
+    goal = b.add(e.load(b, own.goal, I64, 8), own.threads)
+    b.store(goal, own.goal)
+    with b.if_then(b.icmp_signed("!=", own.threads, e.i64(1))):
+        b.call(own.barrier, [own.context, goal])
+
+
+def _emit_barrier(module: Value, host: Host) -> Value:
+    """The function (context, goal): arrive, then wait for `goal` arrivals since the call began.
+
+    What a thread wrote before it arrived is visible to all that leave (release, acquire).
+    """
+    function = _internal(module, "ranvier_barrier", ir.FunctionType(VOID, [PTR, I64]))
+    context, goal = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    arrivals = _slot(b, context, Slot.ARRIVALS)
+    look, spin = b.append_basic_block("look"), b.append_basic_block("spin")
+    offer, done = b.append_basic_block("offer"), b.append_basic_block("done")
+    here = b.add(b.atomic_rmw("add", arrivals, e.i64(1), "acq_rel"), e.i64(1))
+    entry = b.block
+    b.cbranch(b.icmp_signed(">=", here, goal), done, look)
+    b.position_at_end(look)
+    tries = b.phi(I64)
+    seen = b.load_atomic(arrivals, "acquire", 8, typ=I64)
+    wait = b.append_basic_block("wait")
+    b.cbranch(b.icmp_signed(">=", seen, goal), done, wait)
+    b.position_at_end(wait)
+    more = b.add(tries, e.i64(1))
+    b.cbranch(b.icmp_signed("<", tries, e.i64(_SPINS)), spin, offer)
+    b.position_at_end(spin)
+    _pause(b, host)
+    b.branch(look)
+    b.position_at_end(offer)
+    callee = e.load(b, _slot(b, context, Slot.YIELD), _YIELD, 8)
+    with b.if_then(b.icmp_unsigned("!=", callee, ir.Constant(_YIELD, None))):
+        b.call(callee, [])
+    offered = b.block
+    b.branch(look)
+    for value, block in ((e.i64(0), entry), (more, spin), (more, offered)):
+        tries.add_incoming(value, block)
+    b.position_at_end(done)
+    b.ret_void()
+    return function
+
+
+class _Profile:
+    """Emits the clock: thread 0 adds the ticks of each kernel and its barrier to an array."""
+
+    def __init__(self, b: Value, host: Host, own: _Thread) -> None:
+        array = e.load(b, _slot(b, own.context, Slot.PROFILE), PTR, 8)
+        nothing = ir.Constant(PTR, None)
+        first = b.icmp_signed("==", own.index, e.i64(0))
+        self._array = b.select(first, array, nothing)
+        self._on = b.icmp_unsigned("!=", self._array, nothing)
+        self._since = b.alloca(I64)
+        self._stamp = _emit_stamp(b.module, host)
+        self._calls = 0
+
+    def begin(self, b: Value) -> None:
+        """Start the clock of a step."""
+        self._calls = 0
+        with b.if_then(self._on, likely=False):
+            b.call(self._stamp, [ir.Constant(PTR, None), self._since])
+
+    def next(self) -> None:
+        """Note that a kernel has been called."""
+        self._calls += 1
+
+    def end(self, b: Value) -> None:
+        """Credit the time since the last look to the latest kernel, if there is one."""
+        if self._calls == 0:
+            return
+        with b.if_then(self._on, likely=False):
+            cell = e.element(b, self._array, self._calls - 1, I64)
+            b.call(self._stamp, [cell, self._since])
+
+
+def _emit_stamp(module: Value, host: Host) -> Value:
+    """The function (cell or null, since): add the ticks since `since` to a cell, and look anew."""
+    function = _internal(module, "ranvier_stamp", ir.FunctionType(VOID, [PTR, PTR]))
+    cell, since = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    # ARM's cycle counter is closed to programs; its steady clock is open.
+    clock = "llvm.readsteadycounter" if host.is_arm else "llvm.readcyclecounter"
+    now = b.call(e.function(module, clock, ir.FunctionType(I64, [])), [])
+    with b.if_then(b.icmp_unsigned("!=", cell, ir.Constant(PTR, None))):
+        passed = b.sub(now, e.load(b, since, I64, 8))
+        b.store(b.add(e.load(b, cell, I64, 8), passed), cell, align=8)
+    b.store(now, since, align=8)
+    b.ret_void()
+    return function
+
+
+def _enter_flush_mode(b: Value, host: Host) -> Value | None:
+    """Flush denormal numbers from here on; returns what `_restore_mode` needs."""
+    if host.is_x86:
+        before, flushing = b.alloca(I32), b.alloca(I32)
+        _mxcsr(b, "stmxcsr", before)
+        b.store(b.or_(e.load(b, before, I32, 4), ir.Constant(I32, _X86_FLUSH)), flushing)
+        _mxcsr(b, "ldmxcsr", flushing)
+        return before
+    if host.is_arm:
+        get = e.function(b.module, "llvm.aarch64.get.fpcr", ir.FunctionType(I64, []))
+        before = b.call(get, [])
+        _set_fpcr(b, b.or_(before, e.i64(_ARM_FLUSH)))
+        return before
+    return None
+
+
+def _restore_mode(b: Value, host: Host, before: Value | None) -> None:
+    """Restore the caller's floating-point mode."""
+    if host.is_x86:
+        _mxcsr(b, "ldmxcsr", before)
+    elif host.is_arm:
+        _set_fpcr(b, before)
+
+
+def _mxcsr(b: Value, operation: str, cell: Value) -> None:
+    callee = e.function(b.module, f"llvm.x86.sse.{operation}", ir.FunctionType(VOID, [PTR]))
+    b.call(callee, [cell])
+
+
+def _set_fpcr(b: Value, value: Value) -> None:
+    callee = e.function(b.module, "llvm.aarch64.set.fpcr", ir.FunctionType(VOID, [I64]))
+    b.call(callee, [value])
+
+
+def _pause(b: Value, host: Host) -> None:
+    """Tell the core that this is a waiting loop."""
+    if host.is_x86:
+        b.call(e.function(b.module, "llvm.x86.sse2.pause", ir.FunctionType(VOID, [])), [])
+    elif host.is_arm:
+        hint = e.function(b.module, "llvm.aarch64.hint", ir.FunctionType(VOID, [I32]))
+        b.call(hint, [ir.Constant(I32, 1)])
+
+
+def _internal(module: Value, name: str, typ: Value) -> Value:
+    """A new function that is not exported and never inlined."""
+    function = ir.Function(module, typ, name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    return function
+
+
+def _slot(b: Value, context: Value, slot: Slot) -> Value:
+    return e.element(b, context, int(slot), I64)
+
+
+def _load_slot(b: Value, context: Value, slot: Slot) -> Value:
+    return e.load(b, _slot(b, context, slot), I64, 8)

@@ -1,0 +1,70 @@
+"""The whole program as one LLVM module: every kernel once, and the entry that calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from llvmlite import ir
+
+from ranvier.engines.native.emit.builder import Value
+from ranvier.engines.native.emit.contraction import emit_matmul
+from ranvier.engines.native.emit.epilogue import emit_epilogue
+from ranvier.engines.native.emit.indexing import emit_indexing
+from ranvier.engines.native.emit.main import Barrier, Call, Step, emit_main
+from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a
+from ranvier.engines.native.emit.rows import emit_rows
+from ranvier.engines.native import kernels
+from ranvier.engines.native.host import Host
+from ranvier.engines.native.kernels import (
+    IndexKernel,
+    Kernel,
+    MatmulKernel,
+    PackKernel,
+    Place,
+    RowKernel,
+)
+from ranvier.engines.native.order import Sequenced
+from ranvier.errors import CompileError
+
+
+def emit_program(sequenced: Sequenced, slots: Mapping[Place, int], host: Host) -> str:
+    """Return the IR of a program whose places lie in the given slots of the pointer table."""
+    module = ir.Module("program")
+    module.triple = host.triple
+    steps: list[Step] = []
+    epoch = 0
+    for i, kernel in enumerate(sequenced.kernels):
+        if sequenced.epochs[i] != epoch:
+            epoch = sequenced.epochs[i]
+            steps.append(Barrier())
+        steps.append(Call(_emit_kernel(module, host, kernel, slots, f"kernel{i}")))
+    emit_main(module, host, len(slots), steps)
+    return str(module)
+
+
+def _emit_kernel(
+    module: Value, host: Host, kernel: Kernel, slots: Mapping[Place, int], name: str
+) -> Value:
+    match kernel:
+        case RowKernel():
+            return emit_rows(module, host, kernel, slots, name)
+        case IndexKernel():
+            return emit_indexing(module, host, kernel, slots, name)
+        case PackKernel():
+            operand = _strided(kernel.operand, slots, columns=False)
+            return emit_pack(module, side_a(kernel.plan), operand, slots[kernel.packed], name)
+        case MatmulKernel():
+            epilogue = emit_epilogue(module, kernel, slots, f"{name}_epilogue")
+            partial = None if kernel.partial is None else slots[kernel.partial]
+            left, right = slots[kernel.left], _strided(kernel.right, slots, columns=True)
+            return emit_matmul(
+                module, host, kernel.plan, left, right, partial, epilogue, name
+            )
+    raise CompileError(f"there is no emitter for {type(kernel).__name__}")
+
+
+def _strided(operand: kernels.Operand, slots: Mapping[Place, int], columns: bool) -> Operand:
+    """Where a matrix lies; its outer axis is that of its columns or of its rows."""
+    *batch, row, column = operand.at.terms
+    outer, depth = (column, row) if columns else (row, column)
+    return Operand(slots[operand.place], operand.at.offset, tuple(batch), outer, depth)

@@ -1,0 +1,189 @@
+"""Accumulators: the running value of a reduction, one for each lane until the end.
+
+The lanes are combined by halves, in an order that depends on their number alone.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import inf
+
+import numpy as np
+from llvmlite import ir
+
+from ranvier import dtypes
+from ranvier.dtypes import DType
+from ranvier.engines.native.emit import builder as e
+from ranvier.engines.native.emit.access import Point
+from ranvier.engines.native.emit.builder import I64, Value
+from ranvier.engines.native.emit.pointwise import TABLE, literal, value_type
+from ranvier.engines.native.kernels import Reduce
+from ranvier.engines.native.loops import Loops
+from ranvier.graph.ops.reduction import ArgMax, Max, Sum
+
+
+class Accumulator(ABC):
+    """The state of one reduction, in stack slots that LLVM turns into registers."""
+
+    @abstractmethod
+    def reset(self, b: Value) -> None:
+        """Begin a new unit."""
+
+    @abstractmethod
+    def add(self, b: Value, value: Value, point: Point, column: Value) -> None:
+        """Take in the value at `point`; `column` is the number of its first column."""
+
+    @abstractmethod
+    def result(self, b: Value) -> Value:
+        """The reduction of all that came in: a scalar in row style, else a vector of rows."""
+
+
+def accumulator(b: Value, x: Reduce, loops: Loops) -> Accumulator:
+    """Make the accumulator of a reduction instruction, at the entry of the kernel."""
+    source = loops.body.instructions[x.arg].dtype
+    if isinstance(x.op, ArgMax):
+        return _ArgMaximum(b, source, loops)
+    empty = 0 in loops.body.columns
+    return _Fold(b, x, source, loops, empty)
+
+
+class _Fold(Accumulator):
+    """Sum, max or min."""
+
+    def __init__(self, b: Value, x: Reduce, dtype: DType, loops: Loops, empty: bool) -> None:
+        self.dtype = dtype
+        self.across = loops.style == "row" and loops.lanes > 0
+        self.name = "add" if isinstance(x.op, Sum) else "maximum" if isinstance(x.op, Max) else "minimum"
+        self.type = value_type(dtype, loops.lanes)
+        self.identity = _identity(self.name, dtype, empty)
+        self.slot = b.alloca(self.type)
+
+    def reset(self, b: Value) -> None:
+        b.store(literal(self.type, self.identity), self.slot)
+
+    def add(self, b: Value, value: Value, point: Point, column: Value) -> None:
+        value = _spread(b, value, point)
+        if self.across:
+            value = _neutral(b, value, point, self.identity)
+            value = _widened(b, value, self.type, self.identity)
+        so_far = b.load(self.slot, typ=self.type)
+        b.store(self._combine(b, so_far, value), self.slot)
+
+    def result(self, b: Value) -> Value:
+        total = b.load(self.slot, typ=self.type)
+        if not self.across:
+            return total
+        while total.type.count > 1:
+            half = total.type.count // 2
+            low = e.shuffle(b, total, total, range(half))
+            high = e.shuffle(b, total, total, range(half, 2 * half))
+            total = self._combine(b, low, high)
+        return b.extract_element(total, e.i64(0))
+
+    def _combine(self, b: Value, left: Value, right: Value) -> Value:
+        return TABLE[self.name](b, self.dtype, [left, right])
+
+
+class _ArgMaximum(Accumulator):
+    """The first index of the largest value; NaN counts as larger than anything."""
+
+    def __init__(self, b: Value, dtype: DType, loops: Loops) -> None:
+        self.dtype = dtype
+        self.across = loops.style == "row" and loops.lanes > 0
+        self.type = value_type(dtype, loops.lanes)
+        self.index_type = value_type(dtypes.int64, loops.lanes)
+        self.best, self.index = b.alloca(self.type), b.alloca(self.index_type)
+
+    def reset(self, b: Value) -> None:
+        b.store(literal(self.type, _identity("maximum", self.dtype, False)), self.best)
+        b.store(literal(self.index_type, (1 << 62)), self.index)
+
+    def add(self, b: Value, value: Value, point: Point, column: Value) -> None:
+        value = _spread(b, value, point)
+        index = column
+        if isinstance(self.index_type, ir.VectorType):
+            index = e.splat(b, column, self.index_type.count)
+        if self.across:
+            lanes = self.index_type.count
+            iota = ir.Constant(self.index_type, [ir.Constant(I64, i) for i in range(lanes)])
+            index = b.add(index, iota)
+            lowest = _identity("maximum", self.dtype, False)
+            value = _widened(b, _neutral(b, value, point, lowest), self.type, lowest)
+            if point.mask is not None or point.lanes != lanes:
+                index = self._masked_index(b, index, point)
+        best, chosen = b.load(self.best, typ=self.type), b.load(self.index, typ=self.index_type)
+        best, chosen = self._better(b, (best, chosen), (value, index))
+        b.store(best, self.best)
+        b.store(chosen, self.index)
+
+    def _masked_index(self, b: Value, index: Value, point: Point) -> Value:
+        """Lanes that hold no column get an index that no column has."""
+        lanes = self.index_type.count
+        if point.mask is None:
+            valid = ir.Constant(
+                ir.VectorType(e.I1, lanes),
+                [ir.Constant(e.I1, int(i < point.lanes)) for i in range(lanes)],
+            )
+        else:
+            picks = [min(i, point.lanes) for i in range(lanes)]
+            valid = e.shuffle(b, point.mask, literal(point.mask.type, 0), picks)
+        return b.select(valid, index, literal(self.index_type, 1 << 62))
+
+    def result(self, b: Value) -> Value:
+        best, index = b.load(self.best, typ=self.type), b.load(self.index, typ=self.index_type)
+        if not self.across:
+            return index
+        while index.type.count > 1:
+            half = index.type.count // 2
+            low, high = (
+                tuple(e.shuffle(b, v, v, part) for v in (best, index))
+                for part in (range(half), range(half, 2 * half))
+            )
+            best, index = self._better(b, low, high)
+        return b.extract_element(index, e.i64(0))
+
+    def _better(
+        self, b: Value, left: tuple[Value, ...], right: tuple[Value, ...]
+    ) -> tuple[Value, Value]:
+        (a, i), (c, j) = left, right
+        larger = TABLE["less"](b, self.dtype, [a, c])
+        equal = TABLE["equal"](b, self.dtype, [a, c])
+        if dtypes.is_floating(self.dtype):
+            nan_a, nan_c = (b.fcmp_unordered("uno", v, v) for v in (a, c))
+            larger = b.or_(larger, b.and_(nan_c, b.not_(nan_a)))
+            equal = b.or_(equal, b.and_(nan_a, nan_c))
+        earlier = b.and_(equal, b.icmp_signed("<", j, i))
+        take = b.or_(larger, earlier)
+        return b.select(take, c, a), b.select(take, j, i)
+
+
+def _identity(name: str, dtype: DType, empty: bool) -> float:
+    """The value that changes no other; an empty sum is +0, any other may come out as -0."""
+    if name == "add":
+        return -0.0 if dtypes.is_floating(dtype) and not empty else 0
+    sign = -1 if name == "maximum" else 1
+    if dtypes.is_floating(dtype):
+        return sign * inf
+    limits = np.iinfo(dtype)
+    return int(limits.min if sign < 0 else limits.max)
+
+
+def _spread(b: Value, value: Value, point: Point) -> Value:
+    if point.lanes and not isinstance(value.type, ir.VectorType):
+        return e.splat(b, value, point.lanes)
+    return value
+
+
+def _neutral(b: Value, value: Value, point: Point, identity: float) -> Value:
+    """`value` with lanes outside the mask set to the identity."""
+    if point.mask is None:
+        return value
+    return b.select(point.mask, value, literal(value.type, identity))
+
+
+def _widened(b: Value, value: Value, typ: Value, identity: float) -> Value:
+    """A shorter vector filled up with the identity."""
+    if value.type.count == typ.count:
+        return value
+    picks = [min(i, value.type.count) for i in range(typ.count)]
+    return e.shuffle(b, value, literal(value.type, identity), picks)

@@ -1,0 +1,198 @@
+"""Row kernels: pointwise work and reductions over rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import prod
+
+from llvmlite import ir
+
+from ranvier.engines.native.contraction_plan import TileHost
+from ranvier.engines.native.emit import builder as e
+from ranvier.engines.native.emit.access import Point
+from ranvier.engines.native.emit.body import (
+    CONSTANT,
+    UNIT,
+    Evaluator,
+    Plan,
+    addresses,
+    plan_body,
+)
+from ranvier.engines.native.emit.builder import Value
+from ranvier.engines.native.emit.reduce import Accumulator, accumulator
+from ranvier.engines.native.kernels import Body, Place, Reduce, RowKernel, Store
+from ranvier.engines.native.loops import Loops, shape_loops
+from ranvier.graph.tensor import Shape
+
+
+def emit_rows(
+    module: Value, host: TileHost, kernel: RowKernel, slots: Mapping[Place, int], name: str
+) -> Value:
+    """Emit the kernel function `name`: each thread works on its share of the units."""
+    loops = shape_loops(kernel.body, host)
+    function = ir.Function(module, e.KERNEL_TYPE, name)
+    function.linkage = "internal"
+    table, thread, threads = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    body = loops.body
+    used = {place: slots[place] for place in (*kernel.reads(), *kernel.writes())}
+    evaluator = Evaluator(b, body, addresses(b, table, used))
+    plan = plan_body(body, range(body.rows, len(body.domain)))
+    sums = {i: accumulator(b, x, loops) for i, x in plan.numbered(Reduce)}  # type: ignore[arg-type]
+    nowhere = Point(tuple(e.i64(0) for _ in body.domain))
+    evaluator.run(plan.at_level(CONSTANT), nowhere)
+    writer = _Rows(b, loops, plan, evaluator, sums)
+    start, stop = e.share(b, writer.units, thread, threads)
+    with e.loop(b, start, stop) as unit:
+        writer.emit_unit(unit)
+    b.ret_void()
+    return function
+
+
+@dataclass
+class _Rows:
+    """Emits the work of one unit: a row, a block of a row, or a vector of rows."""
+
+    b: Value
+    loops: Loops
+    plan: Plan
+    evaluator: Evaluator
+    sums: Mapping[int, Accumulator]
+
+    @property
+    def body(self) -> Body:
+        return self.loops.body
+
+    @property
+    def units(self) -> int:
+        """The number of units that threads share."""
+        rows = self.body.domain[: self.body.rows]
+        if 0 in self.body.domain and not self.sums:
+            return 0
+        if self.loops.style == "column":
+            return prod(rows[:-1]) * -(-rows[-1] // self.loops.lanes) if self.loops.lanes else 1
+        return prod(rows) * self._blocks
+
+    @property
+    def _blocks(self) -> int:
+        return -(-self.body.domain[-1] // self.loops.block) if self.loops.block else 1
+
+    def emit_unit(self, unit: Value) -> None:
+        point, block = self._unit_point(unit)
+        plan = self.plan
+        here = self.evaluator.scoped()
+        unit_level = plan.at_level(UNIT)
+        here.run([i for i in unit_level if plan.depth[i] == 0 and self._early(i)], point)
+        for number in range(plan.passes):
+            targets = plan.targets(number)
+            if targets:
+                for i in targets:
+                    if i in self.sums:
+                        self.sums[i].reset(self.b)
+                self._emit_pass(targets, point, block, here)
+                for i in targets:
+                    if i in self.sums:
+                        here.values[i] = self.sums[i].result(self.b)
+            ready = [i for i in unit_level if plan.depth[i] <= number + 1 and self._early(i)]
+            here.run(ready, point)
+        here.run(unit_level, point)
+
+    def _early(self, number: int) -> bool:
+        """Stores of whole units come last, after every read."""
+        return not isinstance(self.body.instructions[number], Store)
+
+    def _unit_point(self, unit: Value) -> tuple[Point, Value]:
+        """The indices of a unit's rows; columns stand at 0. Also the number of its block."""
+        b, body, loops = self.b, self.body, self.loops
+        rows = body.domain[: body.rows]
+        columns = [e.i64(0)] * len(body.columns)
+        if loops.style == "row":
+            block = e.rem(b, unit, self._blocks)
+            indices = delinearized(b, e.div(b, unit, self._blocks), rows)
+            return Point((*indices, *columns)), block
+        if not loops.lanes:
+            return Point((*(e.i64(0) for _ in rows), *columns)), e.i64(0)
+        blocks = -(-rows[-1] // loops.lanes)
+        first = e.mul(b, e.rem(b, unit, blocks), loops.lanes)
+        indices = delinearized(b, e.div(b, unit, blocks), rows[:-1])
+        point = Point((*indices, first, *columns), body.rows - 1, loops.lanes)
+        if rows[-1] % loops.lanes:
+            mask = e.lane_mask(b, b.sub(e.i64(rows[-1]), first), loops.lanes)
+            point = replace(point, mask=mask)
+        return point, e.i64(0)
+
+    def _emit_pass(self, targets: Sequence[int], unit: Point, block: Value, at: Evaluator) -> None:
+        """One pass over the inner loops, for the reductions and stores `targets`."""
+        body, loops = self.body, self.loops
+        numbers = self.plan.slice(targets)
+        outer = body.columns if loops.style == "column" or not loops.lanes else body.columns[:-1]
+        with _nest(self.b, outer) as indices:
+            rows = unit.indices[: body.rows]
+            if loops.style == "column" or not loops.lanes:
+                self._emit_point(numbers, replace(unit, indices=(*rows, *indices)), at)
+                return
+            prefix = (*rows, *indices)
+            self._emit_vectors(numbers, prefix, block, at)
+
+    def _emit_vectors(
+        self, numbers: Sequence[int], prefix: Sequence[Value], block: Value, at: Evaluator
+    ) -> None:
+        """The innermost loop of row style: whole vectors, then the rest under a mask."""
+        b, lanes, length = self.b, self.loops.lanes, self.body.domain[-1]
+        whole, vector = length // lanes * lanes, len(self.body.domain) - 1
+        start, stop, end = e.i64(0), e.i64(whole), e.i64(length)
+        if self._blocks > 1:
+            start = e.mul(b, block, self.loops.block)
+            end = e.minimum(b, b.add(start, e.i64(self.loops.block)), length)
+            stop = e.minimum(b, end, whole)
+        if whole:
+            with e.loop(b, start, stop, lanes) as i:
+                self._emit_point(numbers, Point((*prefix, i), vector, lanes), at)
+        if whole != length:
+            rest = length - whole
+            few = min(1 << (rest - 1).bit_length(), lanes)
+            mask = ir.Constant(
+                ir.VectorType(e.I1, few), [ir.Constant(e.I1, int(i < rest)) for i in range(few)]
+            )
+            point = Point((*prefix, e.i64(whole)), vector, few, None if few == rest else mask)
+            with b.if_then(b.icmp_signed("==", end, e.i64(length))):
+                self._emit_point(numbers, point, at)
+
+    def _emit_point(self, numbers: Sequence[int], point: Point, at: Evaluator) -> None:
+        here = at.scoped()
+        here.run(numbers, point)
+        for i in numbers:
+            x = self.body.instructions[i]
+            if isinstance(x, Reduce):
+                column = self._column(point)
+                self.sums[i].add(self.b, here.values[x.arg], point, column)
+
+    def _column(self, point: Point) -> Value:
+        """The row-major number of the column at `point`."""
+        total = e.i64(0)
+        for index, length in zip(point.indices[self.body.rows :], self.body.columns, strict=True):
+            total = e.add(self.b, e.mul(self.b, total, length), index)
+        return total
+
+
+def delinearized(b: Value, flat: Value, box: Shape) -> list[Value]:
+    """The indices of position `flat` in a row-major box."""
+    indices: list[Value] = []
+    for length in reversed(box[1:]):
+        indices.append(e.rem(b, flat, length))
+        flat = e.div(b, flat, length)
+    if box:
+        indices.append(flat)
+    return indices[::-1]
+
+
+@contextmanager
+def _nest(b: Value, box: Shape) -> Iterator[list[Value]]:
+    """Loops over a box, the last innermost; yields the indices."""
+    if not box:
+        yield []
+        return
+    with e.loop(b, 0, box[0]) as i, _nest(b, box[1:]) as rest:
+        yield [i, *rest]

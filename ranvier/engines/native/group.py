@@ -1,0 +1,374 @@
+"""Grouping: which tensors are computed in which kernel, and which are stored at all.
+
+Tensors are visited in topological order. A contraction, a reduction, an indexing op and
+every tensor that must lie in memory are *anchored* in a kernel; everything else is pulled,
+as often as needed, into the kernels that use it. A tensor joins the kernel of what it
+depends on where both run over the same loops, else it opens a kernel of its own. A kernel
+depends only on kernels before it, so the kernels never form a cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from ranvier.engines.native.indexmap import VIEWS, Affine, IndexMap, common_refinement, identity
+from ranvier.engines.native.pull import Pulled, Read, Unsplittable, pull
+from ranvier.graph.leaves import Constant, Input, State
+from ranvier.graph.ops.contraction import MatMul
+from ranvier.graph.ops.indexing import ScatterAdd, Take
+from ranvier.graph.ops.movement import Concatenate, Reshape
+from ranvier.graph.ops.pointwise import Pointwise
+from ranvier.graph.ops.random import Random
+from ranvier.graph.ops.reduction import Reduction
+from ranvier.graph.tensor import Shape, Tensor
+from ranvier.graph.walk import topological
+
+INDEXED = (Take, ScatterAdd, Random)
+"""Ops with a kernel of their own, which reads and writes whole contiguous arrays."""
+
+LOOK_BACK = 8
+"""How many of the latest kernels a tensor may join."""
+
+
+@dataclass
+class Draft:
+    """A kernel that is still growing. Maps are over its domain, whose first dimensions are rows.
+
+    anchors: the tensors computed here, each with its map.
+    inner: for each reduction among them, the map of its input.
+    orders: the orders of all dimensions in which an element-level tensor may lie in memory.
+    """
+
+    kind: str
+    domain: Shape
+    rows: int
+    anchors: dict[Tensor, IndexMap] = field(default_factory=dict)
+    inner: dict[Tensor, IndexMap] = field(default_factory=dict)
+    orders: list[tuple[int, ...]] = field(default_factory=list)
+    reads: set[Tensor] = field(default_factory=set)
+    inlined: set[tuple[Tensor, bool]] = field(default_factory=set)
+
+    def refine(self, pieces: Sequence[Shape]) -> None:
+        """Split dimension i into pieces[i], in all maps."""
+        starts = [sum(len(p) for p in pieces[:i]) for i in range(len(pieces))]
+        self.rows = sum(len(p) for p in pieces[: self.rows])
+        self.domain = tuple(n for piece in pieces for n in piece)
+        for maps in (self.anchors, self.inner):
+            for node, where in maps.items():
+                maps[node] = where.refined(pieces)
+        self.orders = [
+            tuple(starts[d] + i for d in order for i in range(len(pieces[d])))
+            for order in self.orders
+        ]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The result: kernels in dependency order, and the index of each anchor's kernel."""
+
+    drafts: list[Draft]
+    home: dict[Tensor, int]
+
+
+def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
+    """Group the graph below `roots` into kernels; without `fuse` each tensor gets its own.
+
+    Where a tensor turns out to be needed in memory, or to be recomputed too often, the
+    grouping starts again with that tensor anchored.
+    """
+    order = topological(roots)
+    stored = _needed_in_memory(order, roots, fuse)
+    while True:
+        try:
+            grouping = _Grouper(order, stored, fuse).run()
+        except Unsplittable as blocked:
+            stored.add(blocked.node)
+            continue
+        wasteful = _recomputed_too_often(grouping) - stored if fuse else set()
+        if not wasteful:
+            return grouping
+        stored |= wasteful
+
+
+def is_leaf(node: Tensor) -> bool:
+    """Whether `node` lies in memory before the step begins."""
+    return isinstance(node, State) or isinstance(node.op, Input | Constant)
+
+
+def _needed_in_memory(order: Iterable[Tensor], roots: Iterable[Tensor], fuse: bool) -> set[Tensor]:
+    stored = {root for root in roots if not is_leaf(root)}
+    for node in order:
+        if not fuse and not is_leaf(node) and not isinstance(node.op, Reshape):
+            stored.add(node)
+        if isinstance(node.op, MatMul):
+            for base in map(_below_views, node.inputs):
+                if isinstance(base.op, Pointwise | Concatenate):
+                    stored.add(base)
+        elif isinstance(node.op, INDEXED):
+            for source in node.inputs:
+                base = source
+                while isinstance(base.op, Reshape):
+                    base = base.inputs[0]
+                if not is_leaf(base):
+                    stored.add(base)
+    return stored
+
+
+def _below_views(node: Tensor) -> Tensor:
+    while isinstance(node.op, VIEWS):
+        node = node.inputs[0]
+    return node
+
+
+class _Grouper:
+    """One attempt at grouping, for a given set of tensors to store."""
+
+    def __init__(self, order: Sequence[Tensor], stored: set[Tensor], fuse: bool) -> None:
+        self.order = order
+        self.stored = stored
+        self.fuse = fuse
+        self.drafts: list[Draft] = []
+        self.home: dict[Tensor, int] = {}
+
+    def run(self) -> Grouping:
+        for node in self.order:
+            if is_leaf(node):
+                continue
+            if isinstance(node.op, Reduction):
+                self._add_reduction(node)
+            elif isinstance(node.op, MatMul):
+                self._add_matmul(node)
+            elif isinstance(node.op, INDEXED):
+                self._open(Draft("index", (), 0), node, identity(()), Pulled())
+            elif node in self.stored:
+                self._add_elements(node)
+        return Grouping(self.drafts, self.home)
+
+    def available(self, node: Tensor) -> bool:
+        return node in self.home or is_leaf(node)
+
+    # -------------------------------------------------------- the kinds of anchors
+
+    def _add_matmul(self, node: Tensor) -> None:
+        """Open a kernel; its domain is the rows (batch and m) and the columns (n)."""
+        for side, operand in enumerate(node.inputs):
+            lead = (*node.shape[:-2], operand.shape[-2], operand.shape[-1])
+            self._check_operand(operand, identity(lead), side)
+        where, domain = _box(node.shape, range(node.ndim))
+        draft = Draft("matmul", domain, len(domain) - (node.shape[-1] != 1))
+        draft.orders.append(tuple(range(len(domain))))
+        self._open(draft, node, where, Pulled())
+
+    def _check_operand(self, operand: Tensor, where: IndexMap, side: int) -> None:
+        """A contraction reads leaves and anchored tensors through views without padding."""
+        pulled = pull([(operand, where)], self.available)
+        (read,) = pulled.reads
+        if read.guards:
+            raise Unsplittable(operand)
+
+    def _add_reduction(self, node: Tensor) -> None:
+        source, axes = node.inputs[0], node.op.axes  # type: ignore[attr-defined]
+        kept = [a for a in range(source.ndim) if a not in axes]
+        inner, domain = _box(source.shape, [*kept, *axes])
+        rows = sum(source.shape[a] != 1 for a in kept)
+        outer = IndexMap(domain, tuple(inner.axes[a] for a in kept))
+        pulled = pull([(source, inner)], self.available)
+        where = {d: i for i, d in enumerate(a for a in [*kept, *axes] if source.shape[a] != 1)}
+        order = tuple(where[a] for a in range(source.ndim) if a in where)
+        draft = Draft("rows", domain, rows)
+        draft.orders.append(order)
+        for k in self._candidates(pulled):
+            if self._join_reduction(k, node, draft, outer, inner, pulled):
+                return
+        draft.inner[node] = inner
+        self._open(draft, node, outer, pulled)
+
+    def _add_elements(self, node: Tensor) -> None:
+        """Anchor a pointwise op or a view, computed element by element."""
+        where, domain = _box(node.shape, range(node.ndim))
+        pulled = pull([(node, where)], self.available)
+        for k in self._candidates(pulled):
+            if self._join_elements(k, node, where, pulled):
+                return
+        draft = Draft("rows", domain, len(domain))
+        draft.orders.append(tuple(range(len(domain))))
+        self._open(draft, node, where, pulled)
+
+    # -------------------------------------------------------- joining
+
+    def _candidates(self, pulled: Pulled) -> Iterable[int]:
+        """The kernels that may compute what was pulled: not before any that it reads from."""
+        if not self.fuse:
+            return ()
+        lowest = max((self.home[r.node] for r in pulled.reads if r.node in self.home), default=0)
+        newest = len(self.drafts) - 1
+        return range(newest, max(lowest, newest - LOOK_BACK + 1) - 1, -1)
+
+    def _join_reduction(
+        self, k: int, node: Tensor, new: Draft, outer: IndexMap, inner: IndexMap, pulled: Pulled
+    ) -> bool:
+        draft = self.drafts[k]
+        if draft.kind != "rows" or not draft.inner:
+            return False
+        rows = common_refinement(draft.domain[: draft.rows], new.domain[: new.rows])
+        columns = common_refinement(draft.domain[draft.rows :], new.domain[new.rows :])
+        if rows is None or columns is None:
+            return False
+        theirs, ours = (rows[i] + columns[i] for i in (0, 1))
+        if not self._agree(k, theirs, pulled, lambda at: at.refined(ours)):
+            return False
+        draft.refine(theirs)
+        draft.inner[node] = inner.refined(ours)
+        moved = _moved(pulled, lambda where: where.refined(ours))
+        self._record(k, node, outer.refined(ours), moved)
+        return True
+
+    def _join_elements(self, k: int, node: Tensor, where: IndexMap, pulled: Pulled) -> bool:
+        draft = self.drafts[k]
+        levels = [*draft.orders]
+        if draft.kind == "rows" and draft.rows < len(draft.domain):
+            levels.append(tuple(range(draft.rows)))
+        for order in levels:
+            fit = common_refinement(tuple(draft.domain[d] for d in order), where.domain)
+            if draft.kind == "index" or fit is None:
+                continue
+            if draft.kind == "matmul" and len(order) > draft.rows and len(fit[0][-1]) != 1:
+                continue
+            theirs: list[Shape] = [(n,) for n in draft.domain]
+            for d, piece in zip(order, fit[0], strict=True):
+                theirs[d] = piece
+            spread = _Spread(order, theirs, fit[1])
+            related = draft.domain == () or any(self.home.get(r.node) == k for r in pulled.reads)
+            if related and self._agree(k, theirs, pulled, spread.affine):
+                draft.refine(theirs)
+                self._record(k, node, spread.map(where), _moved(pulled, spread.map))
+                return True
+        return False
+
+    def _agree(
+        self,
+        k: int,
+        pieces: Sequence[Shape],
+        pulled: Pulled,
+        moved: Callable[[Affine], Affine],
+    ) -> bool:
+        """Whether everything read from kernel k itself is there at the same point of the loops."""
+        anchors = self.drafts[k].anchors
+        return all(
+            anchors[read.node].flat(read.node.shape).refined(pieces) == moved(read.at)
+            for read in pulled.reads
+            if self.home.get(read.node) == k
+        )
+
+    # -------------------------------------------------------- bookkeeping
+
+    def _open(self, draft: Draft, node: Tensor, where: IndexMap, pulled: Pulled) -> None:
+        self.drafts.append(draft)
+        self._record(len(self.drafts) - 1, node, where, pulled)
+
+    def _record(self, k: int, node: Tensor, where: IndexMap, pulled: Pulled) -> None:
+        draft = self.drafts[k]
+        draft.anchors[node] = where
+        draft.reads.update(read.node for read in pulled.reads)
+        for inlined, at in pulled.inlined:
+            if inlined is not node:
+                draft.inlined.add((inlined, _repeats(at, draft)))
+        self.home[node] = k
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Carries maps over a new tensor's own loops to the loops of the kernel that it joins.
+
+    Dimension i of the tensor's loops, split into `ours[i]`, runs along the kernel's dimensions
+    `order`, which were split into `theirs`.
+    """
+
+    order: tuple[int, ...]
+    theirs: Sequence[Shape]
+    ours: Sequence[Shape]
+
+    def affine(self, at: Affine) -> Affine:
+        """Return `at` as a function of the kernel's refined loops."""
+        refined = at.refined(self.ours).terms
+        terms: list[list[int]] = [[0] * len(piece) for piece in self.theirs]
+        position = 0
+        for d in self.order:
+            count = len(self.theirs[d])
+            terms[d] = list(refined[position : position + count])
+            position += count
+        return Affine(at.offset, tuple(t for piece in terms for t in piece))
+
+    def map(self, where: IndexMap) -> IndexMap:
+        """Return `where` as a map over the kernel's refined loops."""
+        domain = tuple(n for piece in self.theirs for n in piece)
+        return IndexMap(domain, tuple(self.affine(a) for a in where.axes))
+
+
+def _moved(pulled: Pulled, move: Callable[[IndexMap], IndexMap]) -> Pulled:
+    inlined = {(node, move(where.unguarded())): None for node, where in pulled.inlined}
+    return Pulled(pulled.reads, inlined)
+
+
+def _box(shape: Shape, axes: Iterable[int]) -> tuple[IndexMap, Shape]:
+    """Return a map of a tensor of `shape` over loops along `axes`, none of length 1."""
+    order = [a for a in axes if shape[a] != 1]
+    domain = tuple(shape[a] for a in order)
+    zero = Affine(0, (0,) * len(domain))
+    unit = identity(domain).axes
+    found = {a: unit[i] for i, a in enumerate(order)}
+    return IndexMap(domain, tuple(found.get(a, zero) for a in range(len(shape)))), domain
+
+
+# ------------------------------------------------------------ when recomputing does not pay
+
+COSTS = {"divide": 4, "sqrt": 4, "rsqrt": 6, "exp": 10, "log": 10, "tanh": 14, "sigmoid": 14}
+COSTS |= {"erf": 14, "sin": 60, "cos": 60, "power": 60}
+REPEATED_LIMIT = 6
+"""Work that loops repeat for equal operands is done once if it costs more than this."""
+SHARED_LIMIT = 12
+"""Work that two kernels need is done once if it costs more than this."""
+
+
+def _repeats(where: IndexMap, draft: Draft) -> bool:
+    """Whether the kernel would compute this value again for equal operands.
+
+    Not where it depends on every loop, on all rows (computed once a row), or, in a kernel of
+    rows, on no loop at all (computed once).
+    """
+    used = [any(axis.terms[d] for axis in where.axes) for d in range(len(where.domain))]
+    rows, columns = used[: draft.rows], used[draft.rows :]
+    if all(used) or (all(rows) and not any(columns) and draft.kind == "rows"):
+        return False
+    return any(used) or draft.kind != "rows"
+
+
+def _recomputed_too_often(grouping: Grouping) -> set[Tensor]:
+    """The inlined tensors that several kernels, or the loops of one, compute again and again."""
+    kernels: dict[Tensor, int] = {}
+    repeated: set[Tensor] = set()
+    for draft in grouping.drafts:
+        for node in dict.fromkeys(node for node, _ in draft.inlined):
+            kernels[node] = kernels.get(node, 0) + 1
+        repeated.update(node for node, repeats in draft.inlined if repeats)
+    costs = _costs(kernels, grouping)
+    wasteful = {node for node in repeated if costs[node] > REPEATED_LIMIT}
+    shared = {n for n, count in kernels.items() if count > 1 and costs[n] > SHARED_LIMIT}
+    return {n for n in wasteful | shared if prod(n.shape) > 1 or n in wasteful}
+
+
+def _costs(nodes: Iterable[Tensor], grouping: Grouping) -> dict[Tensor, int]:
+    """The cost of computing each tensor from memory: ops and loads, bounded above."""
+    costs: dict[Tensor, int] = {}
+    for node in topological(nodes):
+        if node in grouping.home or is_leaf(node):
+            costs[node] = 0 if isinstance(node.op, Constant) and node.size == 1 else 2
+        else:
+            own = COSTS.get(node.op.name, 1) if isinstance(node.op, Pointwise) else 0
+            costs[node] = min(own + sum(costs[source] for source in node.inputs), 1000)
+    return costs
+
+
+__all__ = ["Draft", "Grouping", "Read", "group", "is_leaf"]

@@ -1,0 +1,194 @@
+"""The facts of one machine that the compiler needs, in one record.
+
+No other file knows how wide a vector is or how large a cache: it asks a `Host`. `host()`
+describes the machine at hand; `example_host` describes others, for compiling without running.
+llvmlite is imported only when the machine at hand is asked for, since it is slow to import.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ranvier.dtypes import DType
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A block of a matrix product that stays in registers: `rows` x `vectors` accumulators."""
+
+    rows: int
+    vectors: int
+
+
+_TILES: dict[tuple[int, int], Tile] = {
+    # AVX-512: 28 accumulators, 2 vectors of B and 1 broadcast of A fill 31 of 32 registers, and
+    # 16 loads feed 28 multiply-adds. 8x3 is the alternative for n between 2 and 3 vectors.
+    (64, 32): Tile(14, 2),
+    # AVX2: 12 accumulators, 2 vectors of B and 1 broadcast fill 15 of 16 registers; 10
+    # accumulators would just hide the latency of two multiply-adds a cycle.
+    (32, 16): Tile(6, 2),
+    # NEON: 24 accumulators and 3 vectors of B leave 5 registers, enough for A by lanes.
+    (16, 32): Tile(8, 3),
+    # SSE: as AVX2, with narrower vectors.
+    (16, 16): Tile(6, 2),
+}
+"""The register tile for each (bytes of a vector, number of vector registers)."""
+
+_L1_DEFAULT = 32 << 10
+_L2_DEFAULT = 512 << 10
+
+
+@dataclass(frozen=True)
+class Host:
+    """A processor as the compiler sees it.
+
+    `triple`, `cpu` and `features` are LLVM's; sizes are in bytes, caches those of one core;
+    `cores` is the number of cores that this process may use.
+    """
+
+    triple: str
+    cpu: str
+    features: str
+    vector_bytes: int
+    vector_registers: int
+    l1_bytes: int
+    l2_bytes: int
+    cores: int
+
+    def lanes(self, dtype: DType) -> int:
+        """The elements of `dtype` in one vector register."""
+        return self.vector_bytes // dtype.itemsize
+
+    def tile(self, dtype: DType) -> Tile:
+        """The register tile of a matrix product; it counts vectors, so `dtype` only sizes them."""
+        del dtype  # every dtype that multiplies has the same registers on all machines so far
+        return _TILES[self.vector_bytes, self.vector_registers]
+
+    @property
+    def is_x86(self) -> bool:
+        """Whether this is a 64-bit x86 processor."""
+        return self.triple.startswith(("x86_64", "amd64"))
+
+    @property
+    def is_arm(self) -> bool:
+        """Whether this is a 64-bit ARM processor."""
+        return self.triple.startswith(("aarch64", "arm64"))
+
+
+@functools.cache
+def host() -> Host:
+    """The machine that this process runs on."""
+    from llvmlite import binding as llvm
+
+    features = dict(llvm.get_host_cpu_features())
+    if features.get("avx512f"):
+        # LLVM would otherwise split 64-byte vectors in two on many server processors.
+        features["prefer-256-bit"] = False
+    triple = llvm.get_process_triple()
+    vector_bytes, registers = _vectors(triple, features)
+    l1_bytes, l2_bytes = _caches()
+    return Host(
+        triple=triple,
+        cpu=llvm.get_host_cpu_name(),
+        features=",".join(f"{'+' if on else '-'}{name}" for name, on in sorted(features.items())),
+        vector_bytes=vector_bytes,
+        vector_registers=registers,
+        l1_bytes=l1_bytes,
+        l2_bytes=l2_bytes,
+        cores=_cores(),
+    )
+
+
+def example_host(name: str) -> Host:
+    """A typical machine with "avx512", "avx2" or "neon", for compiling without running."""
+    return _EXAMPLES[name]
+
+
+_EXAMPLES = {
+    "avx512": Host(
+        triple="x86_64-unknown-linux-gnu",
+        cpu="skylake-avx512",
+        features="-prefer-256-bit",
+        vector_bytes=64,
+        vector_registers=32,
+        l1_bytes=32 << 10,
+        l2_bytes=1 << 20,
+        cores=8,
+    ),
+    "avx2": Host(
+        triple="x86_64-unknown-linux-gnu",
+        cpu="haswell",
+        features="+avx2,+fma",
+        vector_bytes=32,
+        vector_registers=16,
+        l1_bytes=32 << 10,
+        l2_bytes=256 << 10,
+        cores=4,
+    ),
+    "neon": Host(
+        triple="aarch64-unknown-linux-gnu",
+        cpu="generic",
+        features="+neon",
+        vector_bytes=16,
+        vector_registers=32,
+        l1_bytes=64 << 10,
+        l2_bytes=1 << 20,
+        cores=4,
+    ),
+}
+
+
+def _vectors(triple: str, features: dict[str, bool]) -> tuple[int, int]:
+    """The bytes of a vector register and the number of them."""
+    if not triple.startswith(("x86_64", "amd64")):
+        return 16, 32
+    if all(features.get(f) for f in ("avx512f", "avx512bw", "avx512dq", "avx512vl")):
+        return 64, 32
+    if features.get("avx2") and features.get("fma"):
+        return 32, 16
+    return 16, 16
+
+
+def _cores() -> int:
+    """The number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _caches() -> tuple[int, int]:
+    """The sizes of a core's first-level data cache and second-level cache."""
+    if sys.platform == "darwin":
+        l1 = _darwin("hw.perflevel0.l1dcachesize") or _darwin("hw.l1dcachesize")
+        # The second level is shared by a cluster of four or more cores.
+        l2 = (_darwin("hw.perflevel0.l2cachesize") or _darwin("hw.l2cachesize")) // 4
+    else:
+        l1, l2 = _linux_cache(1), _linux_cache(2)
+    return l1 or _L1_DEFAULT, l2 or _L2_DEFAULT
+
+
+def _linux_cache(level: int) -> int:
+    """The size of the data cache of `level`, or 0 where the system does not tell."""
+    for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            kind = (folder / "type").read_text().strip()
+            found = int((folder / "level").read_text())
+            size = (folder / "size").read_text().strip()
+        except (OSError, ValueError):
+            continue
+        if found == level and kind in ("Data", "Unified") and size.endswith("K"):
+            return int(size[:-1]) << 10
+    return 0
+
+
+def _darwin(name: str) -> int:
+    """The value of a macOS system parameter, or 0 where there is none."""
+    value, size = ctypes.c_int64(0), ctypes.c_size_t(8)
+    library = ctypes.CDLL(None)
+    library.sysctlbyname(name.encode(), ctypes.byref(value), ctypes.byref(size), None, 0)
+    return value.value

@@ -1,0 +1,264 @@
+"""What the scheduler decides, as data: places in memory, kernels, and their instructions.
+
+Nothing here mentions threads, vectors or tiles; the emitters choose those from the host's
+record. Everything prints as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+from typing import TypeAlias
+
+from ranvier.dtypes import DType
+from ranvier.engines.native.contraction_plan import MatmulPlan
+from ranvier.engines.native.indexmap import Affine, Guard
+from ranvier.graph.tensor import Op, Shape, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """One contiguous array in memory: an input, constant, state, output or temporary."""
+
+    kind: str
+    name: str
+    shape: Shape
+    dtype: DType
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes."""
+        return self.size * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"{self.kind[0]}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Load:
+    """Read `place` at position `at`; where a guard fails the value is unspecified."""
+
+    place: Place
+    at: Affine
+    guards: tuple[Guard, ...]
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A number known while compiling."""
+
+    value: bool | int | float
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A pointwise op of earlier instructions."""
+
+    op: Op
+    args: tuple[int, ...]
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Choose:
+    """An earlier instruction's value where all guards hold, else that of another, or zero."""
+
+    arg: int
+    otherwise: int | None
+    guards: tuple[Guard, ...]
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """A reduction of an element-level value over the columns; its result is row-level."""
+
+    op: Op
+    arg: int
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Product:
+    """The element of the contraction at this point of the domain, in its epilogue."""
+
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Store:
+    """Write an earlier instruction's value to `place` at position `at`."""
+
+    place: Place
+    at: Affine
+    arg: int
+    dtype: DType
+
+
+Instruction: TypeAlias = Load | Literal | Compute | Choose | Reduce | Product | Store
+
+
+@dataclass(frozen=True)
+class Body:
+    """The loops of a kernel and what they compute.
+
+    The first `rows` dimensions of the domain are the rows, the others the columns. A
+    row-level instruction does not depend on the columns. Reductions run over all columns.
+    """
+
+    domain: Shape
+    rows: int
+    instructions: tuple[Instruction, ...]
+
+    @property
+    def columns(self) -> Shape:
+        """The lengths of the column loops."""
+        return self.domain[self.rows :]
+
+    def __str__(self) -> str:
+        lines = [f"  rows {self.domain[: self.rows]} columns {self.columns}"]
+        lines += [f"    %{i} = {_text(x)}" for i, x in enumerate(self.instructions)]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """How a contraction reads a matrix: positions over (batch…, rows, columns of the matrix)."""
+
+    place: Place
+    at: Affine
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One unit of work that all threads share. `nodes` are the tensors that it computes."""
+
+    name: str
+    nodes: tuple[Tensor, ...] = field(repr=False)
+
+    def reads(self) -> Iterator[Place]:
+        """Every place that the kernel reads."""
+        raise NotImplementedError
+
+    def writes(self) -> Iterator[Place]:
+        """Every place that the kernel writes."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class RowKernel(Kernel):
+    """Pointwise work and reductions over one domain, row by row."""
+
+    body: Body
+
+    def reads(self) -> Iterator[Place]:
+        return (x.place for x in self.body.instructions if isinstance(x, Load))
+
+    def writes(self) -> Iterator[Place]:
+        return (x.place for x in self.body.instructions if isinstance(x, Store))
+
+    def __str__(self) -> str:
+        return f"{self.name}: rows\n{self.body}"
+
+
+@dataclass(frozen=True)
+class MatmulKernel(Kernel):
+    """A batched matrix product with pointwise work before its store.
+
+    The left operand is packed, the right one lies as it is and is packed panel by panel.
+    """
+
+    plan: MatmulPlan
+    left: Place
+    right: Operand
+    partial: Place | None
+    body: Body
+
+    def reads(self) -> Iterator[Place]:
+        yield from (self.left, self.right.place)
+        yield from (x.place for x in self.body.instructions if isinstance(x, Load))
+
+    def writes(self) -> Iterator[Place]:
+        if self.partial is not None:
+            yield self.partial
+        yield from (x.place for x in self.body.instructions if isinstance(x, Store))
+
+    def __str__(self) -> str:
+        shape = (*self.plan.batch, self.plan.m, self.plan.n)
+        what = f"{'x'.join(map(str, shape))}, depth {self.plan.k}"
+        return f"{self.name}: matmul {what} of {self.left}, {self.right.place}\n{self.body}"
+
+
+@dataclass(frozen=True)
+class PackKernel(Kernel):
+    """A left operand copied into the order in which the micro-kernel reads it."""
+
+    plan: MatmulPlan
+    operand: Operand
+    packed: Place
+
+    def reads(self) -> Iterator[Place]:
+        yield self.operand.place
+
+    def writes(self) -> Iterator[Place]:
+        yield self.packed
+
+    def __str__(self) -> str:
+        return f"{self.name}: pack {self.operand.place} into {self.packed}"
+
+
+@dataclass(frozen=True)
+class IndexKernel(Kernel):
+    """Rows taken or added up by index, or random numbers: one op between whole places."""
+
+    op: Op
+    sources: tuple[Place, ...]
+    result: Place
+
+    def reads(self) -> Iterator[Place]:
+        yield from self.sources
+
+    def writes(self) -> Iterator[Place]:
+        yield self.result
+
+    def __str__(self) -> str:
+        sources = ", ".join(map(str, self.sources))
+        return f"{self.name}: {self.op.name} of {sources} into {self.result}"
+
+
+def _text(x: Instruction) -> str:
+    match x:
+        case Load():
+            return f"load {x.place}[{_affine(x.at)}]{_guards(x.guards)}"
+        case Literal():
+            return f"{x.dtype.name} {x.value}"
+        case Compute():
+            return f"{x.op.name} {' '.join(f'%{a}' for a in x.args)}"
+        case Choose():
+            other = 0 if x.otherwise is None else f"%{x.otherwise}"
+            return f"%{x.arg}{_guards(x.guards)} else {other}"
+        case Reduce():
+            return f"reduce {x.op.name} %{x.arg}"
+        case Product():
+            return "product"
+        case Store():
+            return f"store %{x.arg} to {x.place}[{_affine(x.at)}]"
+
+
+def _affine(at: Affine) -> str:
+    terms = [f"{t}*i{d}" if t != 1 else f"i{d}" for d, t in enumerate(at.terms) if t]
+    if at.offset or not terms:
+        terms.append(str(at.offset))
+    return " + ".join(terms)
+
+
+def _guards(guards: tuple[Guard, ...]) -> str:
+    return "".join(f" if 0 <= {_affine(g.index)} < {g.size}" for g in guards)

@@ -1,0 +1,87 @@
+"""Lowering: graph to graph rewrites that prepare a step for the native compiler.
+
+Every output and update gets a pointwise root of its own, so that each is stored by exactly
+one kernel; long reductions to few results, and products of few tiles with a long depth, are
+split into chunks. Number and bounds of the chunks depend on shapes alone, and the chunks are
+combined in a fixed order, so that results are the same bits at any thread count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from ranvier.engines.native.group import INDEXED, is_leaf
+from ranvier.graph import functions as f
+from ranvier.graph.ops.contraction import MatMul
+from ranvier.graph.ops.pointwise import StopGradient
+from ranvier.graph.ops.reduction import Max, Min, Sum
+from ranvier.graph.tensor import Tensor, apply
+from ranvier.graph.walk import rebuild, rewrite
+
+CHUNKS = 16
+"""The largest number of chunks of a split reduction or product."""
+FEW_RESULTS = 64
+LONG_REDUCTION = 1 << 13
+FEW_TILES = 16
+LONG_DEPTH = 2048
+TILE = 14 * 32
+
+
+def lower(roots: Sequence[Tensor]) -> list[Tensor]:
+    """Return equivalent roots, all distinct and pointwise or computed by one kernel."""
+    new = rewrite(roots, _rule)
+    distinct: dict[Tensor, None] = {}
+    for root in (new[old] for old in roots):
+        shared = is_leaf(root) or isinstance(root.op, INDEXED) or root in distinct
+        distinct[apply(StopGradient(), root) if shared else root] = None
+    return list(distinct)
+
+
+def _rule(old: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
+    node = rebuild(old, inputs)
+    if isinstance(node.op, MatMul):
+        return _matmul(node)
+    if isinstance(node.op, Sum | Max | Min):
+        return _reduction(node)
+    return node
+
+
+def _matmul(node: Tensor) -> Tensor:
+    a, b = node.inputs
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    if k == 0:
+        return f.zeros_like(node)
+    tiles = prod(node.shape[:-2]) * -(-m * n // TILE)
+    chunks = _divisor(k, min(CHUNKS, k // (LONG_DEPTH // 4)))
+    if tiles >= FEW_TILES or k < LONG_DEPTH or chunks == 1:
+        return node
+    lead = node.shape[:-2]
+    left = f.swapaxes(f.reshape(a, (*lead, m, chunks, k // chunks)), -3, -2)
+    right = f.reshape(b, (*lead, chunks, k // chunks, n))
+    return f.sum(apply(MatMul(), left, right), len(lead))
+
+
+def _reduction(node: Tensor) -> Tensor:
+    (source,), op = node.inputs, node.op
+    assert isinstance(op, Sum | Max | Min)
+    lengths = [source.shape[a] for a in op.axes]
+    if source.size == 0 or node.size >= FEW_RESULTS or prod(lengths) < LONG_REDUCTION:
+        return node
+    longest = max(op.axes, key=lambda a: source.shape[a])
+    chunks = _divisor(source.shape[longest], FEW_RESULTS)
+    if chunks == 1:
+        return node
+    pieces = (chunks, source.shape[longest] // chunks)
+    split = f.reshape(source, (*source.shape[:longest], *pieces, *source.shape[longest + 1 :]))
+    inner = tuple(a + (a >= longest) for a in op.axes)
+    partial = apply(type(op)(inner), split)
+    kept = np.cumsum([a not in inner for a in range(split.ndim)])
+    return apply(type(op)((int(kept[longest]) - 1,)), partial)
+
+
+def _divisor(length: int, most: int) -> int:
+    """The largest divisor of `length` that is not above `most`, at least 1."""
+    return max((d for d in range(1, most + 1) if length % d == 0), default=1)

@@ -1,0 +1,83 @@
+"""Memory: every temporary gets its place in one arena, by liveness.
+
+A temporary lives from the epoch of the kernel that writes it to that of its last reader;
+kernels of one epoch may run at the same time, so places that live in a common epoch never
+overlap. The largest are placed first, each at the lowest offset that is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ranvier.engines.native.kernels import Place
+from ranvier.engines.native.order import Sequenced
+from ranvier.errors import GraphError
+
+LINE = 64
+PAGE = 4096
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Offsets in bytes of the temporaries, and the size of the whole."""
+
+    offsets: Mapping[Place, int]
+    size: int
+
+
+def lifetimes(sequenced: Sequenced) -> dict[Place, tuple[int, int]]:
+    """Return the first and last epoch of every temporary."""
+    spans: dict[Place, tuple[int, int]] = {}
+    for kernel, epoch in zip(sequenced.kernels, sequenced.epochs, strict=True):
+        for place in (*kernel.reads(), *kernel.writes()):
+            if place.kind == "temporary":
+                first, last = spans.get(place, (epoch, epoch))
+                spans[place] = (min(first, epoch), max(last, epoch))
+    return spans
+
+
+def allocate(sequenced: Sequenced, reuse: bool) -> Arena:
+    """Place every temporary; without `reuse` no two share memory."""
+    spans = lifetimes(sequenced)
+    if not reuse:
+        spans = dict.fromkeys(spans, (0, len(sequenced.kernels)))
+    offsets: dict[Place, int] = {}
+    for place in sorted(spans, key=lambda p: -p.nbytes):
+        first, last = spans[place]
+        taken = sorted(
+            (offsets[other], offsets[other] + _room(other))
+            for other in offsets
+            if spans[other][0] <= last and first <= spans[other][1]
+        )
+        at = 0
+        for start, stop in taken:
+            if at + _room(place) <= start:
+                break
+            at = max(at, stop)
+        offsets[place] = at
+    size = max((at + _room(place) for place, at in offsets.items()), default=0)
+    return Arena(offsets, size)
+
+
+def check_arena(sequenced: Sequenced, arena: Arena) -> None:
+    """Raise GraphError if two temporaries that live at the same time overlap."""
+    spans = lifetimes(sequenced)
+    places = sorted(spans, key=lambda p: arena.offsets[p])
+    for i, place in enumerate(places):
+        end = arena.offsets[place] + place.nbytes
+        for other in places[i + 1 :]:
+            if arena.offsets[other] >= end:
+                break
+            if spans[other][0] <= spans[place][1] and spans[place][0] <= spans[other][1]:
+                raise GraphError(f"{place} and {other} overlap in the arena while both live")
+
+
+def _room(place: Place) -> int:
+    """Bytes that a place takes: whole cache lines, large ones off powers of two.
+
+    An odd number of lines beyond a page keeps equal places from falling on the same cache
+    sets.
+    """
+    lines = -(-max(place.nbytes, 1) // LINE)
+    return (lines + (1 if place.nbytes >= PAGE and lines % 2 == 0 else 0)) * LINE

@@ -1,0 +1,79 @@
+"""Order: kernels and barriers in sequence.
+
+A kernel follows the kernels whose results it reads, and a kernel that writes state in place
+follows every reader of the old value. Threads meet at a barrier only where one kernel's data
+cross from one thread to another: a kernel that needs no barrier is preferred to one that
+does, if it is not far ahead in the original order (so that temporaries die young).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ranvier.engines.native.kernels import Kernel, Place
+
+WINDOW = 12
+"""How far ahead of the oldest waiting kernel another one may be taken."""
+
+
+@dataclass(frozen=True)
+class Sequenced:
+    """Kernels in order; `epochs[i]` counts the barriers before kernel i."""
+
+    kernels: tuple[Kernel, ...]
+    epochs: tuple[int, ...]
+
+
+def predecessors(kernels: Sequence[Kernel]) -> list[set[int]]:
+    """Return for each kernel those that must come before it."""
+    writer: dict[Place, list[int]] = {}
+    for i, kernel in enumerate(kernels):
+        for place in kernel.writes():
+            writer.setdefault(place, []).append(i)
+    before: list[set[int]] = [set() for _ in kernels]
+    for i, kernel in enumerate(kernels):
+        for place in kernel.reads():
+            for w in writer.get(place, ()):
+                if w != i and place.kind == "state":
+                    before[w].add(i)
+                elif w != i:
+                    before[i].add(w)
+    return before
+
+
+def find_cycle(kernels: Sequence[Kernel]) -> list[int]:
+    """Return the kernels that wait for each other, empty where there is an order for all."""
+    before = predecessors(kernels)
+    left, progress = set(range(len(kernels))), True
+    while progress:
+        ready = {i for i in left if not before[i] & left}
+        left -= ready
+        progress = bool(ready)
+    return sorted(left)
+
+
+def sequence(kernels: Sequence[Kernel]) -> Sequenced:
+    """Return the kernels in an order that needs few barriers; there must be no cycle."""
+    before = predecessors(kernels)
+    waiting = list(range(len(kernels)))
+    done: set[int] = set()
+    current: set[int] = set()
+    order: list[int] = []
+    epochs: list[int] = []
+    epoch = 0
+    while waiting:
+        near = waiting[:WINDOW]
+        ready = [i for i in near if before[i] <= done]
+        free = [i for i in ready if not before[i] & current]
+        if not free:
+            ready = ready or [next(i for i in waiting if before[i] <= done)]
+            epoch += 1
+            current = set()
+        chosen = (free or ready)[0]
+        waiting.remove(chosen)
+        done.add(chosen)
+        current.add(chosen)
+        order.append(chosen)
+        epochs.append(epoch)
+    return Sequenced(tuple(kernels[i] for i in order), tuple(epochs))

@@ -1,0 +1,176 @@
+"""The native engine: schedule, emit, compile (or fetch from the cache), load and run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from threading import Lock
+
+import numpy as np
+
+from ranvier.engines.native.cache import default_cache, emission_key
+from ranvier.engines.native.costs import Cost, cost_of, describe_schedule
+from ranvier.engines.native.emit.main import ENTRY, Slot
+from ranvier.engines.native.emit.module import emit_program
+from ranvier.engines.native.host import Host, host
+from ranvier.engines.native.jit import Loaded, compile_object, load
+from ranvier.engines.native.kernels import Place
+from ranvier.engines.native.schedule import Schedule, schedule
+from ranvier.engines.native.team import new_context, team
+from ranvier.engines.program import Argument, Options, Program, Signature
+from ranvier.engines.reference import check_finite
+from ranvier.errors import InputError
+from ranvier.graph.leaves import Constant, State, aligned_empty
+from ranvier.graph.tensor import Tensor
+from ranvier.graph.walk import topological
+
+INLINE_SECONDS = 1e-4
+"""A call expected to be shorter than this runs on the caller's own thread alone."""
+
+WORK_PER_BARRIER = 2e-6
+"""A step with less work than this for each of its barriers runs on one thread."""
+
+
+class NativeProgram(Program):
+    """A step compiled to machine code for this processor."""
+
+    def __init__(self, signature: Signature, options: Options) -> None:
+        if options.check_finite:
+            options = replace(options, fuse=False, in_place=False)
+        super().__init__(signature, options)
+        self.host = host()
+        self.threads = options.threads or self.host.cores
+        self.schedule = schedule(signature, options, self.host)
+        self._cost = sum((cost_of(k) for k in self.schedule.sequenced.kernels), Cost(0, 0))
+        self._slots = _slots(self.schedule)
+        self._loaded = _load(self.schedule, self._slots, self.host)
+        self._arena = aligned_empty((self.schedule.arena.size,), np.dtype(np.uint8), 4096)
+        self._context = new_context(len(self._slots))
+        self._constants = self._bind_fixed()
+        self._cycles: np.ndarray | None = None
+        self._profiled_seconds = 0.0
+        self._lock = Lock()
+
+    # ------------------------------------------------------------ running
+
+    def _run(
+        self, arguments: Mapping[str, Argument], outputs: Mapping[str, np.ndarray], steps: int
+    ) -> None:
+        with self._lock:
+            if self._loaded is None:
+                raise InputError("the program has been released; compile it again")
+            for name, tensor in self.signature.inputs.items():
+                argument = arguments[name]
+                size = tensor.size * tensor.dtype.itemsize if argument.streamed else 0
+                if tensor in self.schedule.leaves:
+                    self._point(self.schedule.leaves[tensor], argument.array, size)
+            for name, array in outputs.items():
+                place = self.schedule.outputs[name]
+                self._point(place, array, place.nbytes)
+            if self.options.check_finite:
+                self._run_checked(arguments, outputs, steps)
+            else:
+                self._call(steps)
+
+    def _call(self, steps: int) -> None:
+        assert self._loaded is not None
+        threads, inline = self._crew(steps)
+        self._context[Slot.STEPS] = steps
+        team().run(self._loaded.address(ENTRY), self._context, threads, inline)
+
+    def _crew(self, steps: int) -> tuple[int, bool]:
+        """How many threads, and whether on the caller's own; neither changes any result."""
+        seconds = self._cost.seconds(self.host)
+        barriers = 1 + max(self.schedule.sequenced.epochs, default=0)
+        threads = self.threads
+        if self.options.threads is None and seconds < WORK_PER_BARRIER * barriers:
+            threads = 1
+        if self.options.threads is None and seconds * steps < INLINE_SECONDS:
+            threads = 1
+        return threads, threads == 1 and seconds * steps < INLINE_SECONDS
+
+    def _run_checked(
+        self, arguments: Mapping[str, Argument], outputs: Mapping[str, np.ndarray], steps: int
+    ) -> None:
+        """Run step by step, and look at every tensor after each."""
+        order = topological(self.schedule.stored)
+        for step in range(steps):
+            for name, tensor in self.signature.inputs.items():
+                if tensor in self.schedule.leaves and arguments[name].streamed:
+                    self._point(self.schedule.leaves[tensor], arguments[name].array[step], 0)
+            for name, array in outputs.items():
+                self._point(self.schedule.outputs[name], array[step], 0)
+            before = {leaf: leaf.value for leaf in order if isinstance(leaf, State)}
+            self._call(1)
+            given = {
+                tensor: arguments[name].array[step] if arguments[name].streamed else a.array
+                for name, tensor in self.signature.inputs.items()
+                for a in (arguments[name],)
+            }
+            results = {place: outputs[name][step] for name, place in self.schedule.outputs.items()}
+            check_finite(order, {**given, **before, **self.stored(results)}, step)
+
+    def stored(self, outputs: Mapping[Place, np.ndarray]) -> dict[Tensor, np.ndarray]:
+        """The tensors that lie in memory after a step, as far as nothing has overwritten them."""
+        return {
+            tensor: outputs[place] if place in outputs else self._temporary(place)
+            for tensor, place in self.schedule.stored.items()
+        }
+
+    def _temporary(self, place: Place) -> np.ndarray:
+        at = self.schedule.arena.offsets[place]
+        return self._arena[at : at + place.nbytes].view(place.dtype).reshape(place.shape)
+
+    # ------------------------------------------------------------ memory
+
+    def _bind_fixed(self) -> list[np.ndarray]:
+        """Point at constants, state and temporaries, which never move."""
+        constants = []
+        for tensor, place in self.schedule.leaves.items():
+            if isinstance(tensor, State):
+                self._point(place, tensor.storage, 0)
+            elif isinstance(tensor.op, Constant):
+                copy = aligned_empty(tensor.shape, tensor.dtype)
+                copy[...] = tensor.op.value
+                constants.append(copy)
+                self._point(place, copy, 0)
+        for place, offset in self.schedule.arena.offsets.items():
+            self._point(place, self._arena[offset:], 0)
+        return constants
+
+    def _point(self, place: Place, array: np.ndarray, stride: int) -> None:
+        slot = Slot.BUFFERS + 2 * self._slots[place]
+        self._context[slot] = array.ctypes.data
+        self._context[slot + 1] = stride
+
+    def release(self) -> None:
+        """Give back the code and memory; the program cannot run afterwards."""
+        with self._lock:
+            if self._loaded is not None:
+                self._loaded.close()
+            self._loaded = None
+            self._arena = np.empty(0, np.uint8)
+
+    # ------------------------------------------------------------ looking inside
+
+    def describe(self) -> str:
+        """Return the kernels in order with FLOPs and bytes moved, and the arena's size."""
+        return describe_schedule(self.schedule)
+
+
+def _slots(plan: Schedule) -> dict[Place, int]:
+    """Number every place; the number is its slot in the pointer table."""
+    places = [*plan.leaves.values(), *plan.outputs.values(), *plan.arena.offsets]
+    return {place: slot for slot, place in enumerate(dict.fromkeys(places))}
+
+
+def _load(plan: Schedule, slots: Mapping[Place, int], machine: Host) -> Loaded:
+    """Compile the schedule, or fetch it from the cache, and load it."""
+    sequenced = plan.sequenced
+    numbered = {str(place): slot for place, slot in slots.items()}
+    key = emission_key(f"{numbered}\n{sequenced.epochs}\n{sequenced.kernels!r}", machine)
+
+    def make() -> bytes:
+        return compile_object(emit_program(sequenced, slots, machine), machine)
+
+    return load(default_cache().object(key, make), [ENTRY])

@@ -1,0 +1,92 @@
+"""Pulling values into a kernel: from what it must compute back to what lies in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ranvier.engines.native.indexmap import (
+    VIEWS,
+    Affine,
+    Guard,
+    IndexMap,
+    concatenated,
+    through,
+)
+from ranvier.graph.ops.movement import Concatenate, Reshape
+from ranvier.graph.ops.pointwise import Pointwise
+from ranvier.graph.tensor import Tensor
+
+
+class Unsplittable(Exception):  # noqa: N818 (a signal to the scheduler, not an error)
+    """A reshape that no affine map passes; its source must lie in memory."""
+
+    def __init__(self, node: Tensor) -> None:
+        super().__init__(node)
+        self.node = node
+
+
+@dataclass(frozen=True)
+class Read:
+    """A value that is not pulled further: `node` at position `at` of its contiguous array."""
+
+    node: Tensor
+    at: Affine
+    guards: tuple[Guard, ...]
+
+
+@dataclass
+class Pulled:
+    """The reads that a kernel needs, and the pointwise nodes that it computes on the way."""
+
+    reads: dict[Read, None] = field(default_factory=dict)
+    inlined: dict[tuple[Tensor, IndexMap], None] = field(default_factory=dict)
+
+
+def pull(seeds: Sequence[tuple[Tensor, IndexMap]], available: Callable[[Tensor], bool]) -> Pulled:
+    """Walk back from `seeds` through pointwise ops and views to available tensors.
+
+    Raises Unsplittable where a view is in the way.
+    """
+    found = Pulled()
+    seen: set[tuple[Tensor, IndexMap]] = set()
+    stack = list(reversed(seeds))
+    while stack:
+        node, where = stack.pop()
+        if (node, where) in seen:
+            continue
+        seen.add((node, where))
+        if available(node):
+            found.reads[Read(node, where.flat(node.shape), where.guards)] = None
+            continue
+        if isinstance(node.op, Pointwise):
+            found.inlined[node, where] = None
+        base, sources = sources_of(node, where, available)
+        if base is not None:
+            found.reads[Read(base, where.flat(node.shape), where.guards)] = None
+        stack.extend(reversed(sources))
+    return found
+
+
+def sources_of(
+    node: Tensor, where: IndexMap, available: Callable[[Tensor], bool]
+) -> tuple[Tensor | None, list[tuple[Tensor, IndexMap]]]:
+    """Return the inputs of `node` with their maps, given the map of `node`.
+
+    A reshape of a tensor in memory is read as it lies: then that tensor comes first instead.
+    """
+    if isinstance(node.op, Pointwise):
+        return None, [(source, where) for source in node.inputs]
+    if isinstance(node.op, Concatenate):
+        return None, list(zip(node.inputs, concatenated(node, where), strict=True))
+    assert isinstance(node.op, VIEWS), node.op.name
+    source = node.inputs[0]
+    if isinstance(node.op, Reshape):
+        while isinstance(source.op, Reshape) and not available(source):
+            source = source.inputs[0]
+        if available(source):
+            return source, []
+    inner = through(node, where)
+    if inner is None:
+        raise Unsplittable(source)
+    return None, [(node.inputs[0], inner)]

@@ -1,0 +1,272 @@
+"""Scheduling: from a checked graph to kernels in order, and the memory that they need.
+
+    lower -> group -> kernels (places, bodies, packing) -> hazards of state -> order -> memory
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ranvier.engines.native.bodies import write_body
+from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost, plan_matmul
+from ranvier.engines.native.group import Draft, Grouping, group, is_leaf
+from ranvier.engines.native.indexmap import Affine, identity
+from ranvier.engines.native.kernels import (
+    Body,
+    IndexKernel,
+    Kernel,
+    Load,
+    MatmulKernel,
+    Operand,
+    PackKernel,
+    Place,
+    RowKernel,
+    Store,
+)
+from ranvier.engines.native.lower import lower
+from ranvier.engines.native.memory import Arena, allocate, check_arena
+from ranvier.engines.native.order import Sequenced, find_cycle, sequence
+from ranvier.engines.native.pull import pull
+from ranvier.engines.program import Options, Signature
+from ranvier.errors import GraphError
+from ranvier.graph.leaves import Constant, Input, State
+from ranvier.graph.ops.movement import Reshape
+from ranvier.graph.tensor import Tensor
+from ranvier.graph.walk import topological
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Everything that emission needs.
+
+    leaves: where inputs, constants and state lie; outputs: where each output goes.
+    stored: the tensors that lie in memory, each with its place.
+    """
+
+    sequenced: Sequenced
+    arena: Arena
+    leaves: Mapping[Tensor, Place]
+    outputs: Mapping[str, Place]
+    stored: Mapping[Tensor, Place]
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        for i, kernel in enumerate(self.sequenced.kernels):
+            if i and self.sequenced.epochs[i] != self.sequenced.epochs[i - 1]:
+                lines.append("-- barrier")
+            lines.append(str(kernel))
+        return "\n".join([*lines, f"arena {self.arena.size} bytes"])
+
+
+def schedule(signature: Signature, options: Options, host: TileHost) -> Schedule:
+    """Return the kernels of a step in order, with their memory."""
+    roots = lower(signature.roots)
+    signature = signature.with_roots(roots)
+    grouping = group(roots, options.fuse)
+    builder = _Builder(signature, grouping, options, host)
+    kernels = builder.kernels()
+    kernels = _separate_state(kernels, options.in_place)
+    sequenced = sequence(kernels)
+    arena = allocate(sequenced, reuse=options.in_place)
+    check_arena(sequenced, arena)
+    return Schedule(sequenced, arena, builder.leaves, builder.outputs, builder.stored)
+
+
+@dataclass
+class _Builder:
+    """Turns drafts into kernels over places."""
+
+    signature: Signature
+    grouping: Grouping
+    options: Options
+    host: TileHost
+    leaves: dict[Tensor, Place] = field(default_factory=dict)
+    outputs: dict[str, Place] = field(default_factory=dict)
+    stored: dict[Tensor, Place] = field(default_factory=dict)
+    targets: dict[Tensor, list[Place]] = field(default_factory=dict)
+    packs: dict[tuple[object, ...], PackKernel] = field(default_factory=dict)
+    built: list[Kernel] = field(default_factory=list)
+
+    def kernels(self) -> list[Kernel]:
+        self._place_leaves()
+        self._place_results()
+        for i, draft in enumerate(self.grouping.drafts):
+            if draft.kind == "matmul":
+                self._matmul(i, draft)
+            elif draft.kind == "index":
+                self._index(i, draft)
+            else:
+                body = write_body(draft, self._stores(draft), self.places)
+                self.built.append(RowKernel(f"rows{i}", tuple(draft.anchors), body))
+        return self.built
+
+    @property
+    def places(self) -> Mapping[Tensor, Place]:
+        return self.leaves | self.stored
+
+    # ------------------------------------------------------------ places
+
+    def _place_leaves(self) -> None:
+        names = {tensor: name for name, tensor in self.signature.inputs.items()}
+        order = [*topological(self.signature.roots), *self.signature.updates]
+        for node in dict.fromkeys(order):
+            kind, name = "constant", f"c{len(self.leaves)}"
+            if isinstance(node, State):
+                kind, name = "state", node.label or f"s{len(self.leaves)}"
+            elif isinstance(node.op, Input):
+                kind, name = "input", names[node]
+            elif not isinstance(node.op, Constant):
+                continue
+            self.leaves[node] = Place(kind, name, node.shape, node.dtype)
+
+    def _place_results(self) -> None:
+        for name, node in self.signature.outputs.items():
+            self.outputs[name] = Place("output", name, node.shape, node.dtype)
+            self.targets.setdefault(node, []).append(self.outputs[name])
+            self.stored[node] = self.outputs[name]
+        for state, node in self.signature.updates.items():
+            self.targets.setdefault(node, []).append(self.leaves[state])
+        for node in self._read_elsewhere():
+            if node not in self.stored:
+                number = len(self.stored)
+                place = Place("temporary", f"{node.op.name}{number}", node.shape, node.dtype)
+                self.stored[node] = place
+                self.targets.setdefault(node, []).append(place)
+
+    def _read_elsewhere(self) -> list[Tensor]:
+        """The anchors that another kernel reads; all of them where nothing is fused."""
+        home, needed = self.grouping.home, dict.fromkeys(() if self.options.fuse else self.home)
+        for k, draft in enumerate(self.grouping.drafts):
+            if draft.kind == "index":
+                needed.update(dict.fromkeys(draft.anchors))
+            for node in self._read_by(draft):
+                if node in home and home[node] != k:
+                    needed[node] = None
+        return list(needed)
+
+    @property
+    def home(self) -> Mapping[Tensor, int]:
+        return self.grouping.home
+
+    def _read_by(self, draft: Draft) -> list[Tensor]:
+        found = list(draft.reads)
+        if draft.kind == "index":
+            found += [_contiguous(source) for node in draft.anchors for source in node.inputs]
+        if draft.kind == "matmul":
+            found += [self._operand_base(x) for x in _product(draft).inputs]
+        return found
+
+    def _available(self, node: Tensor) -> bool:
+        return node in self.home or is_leaf(node)
+
+    def _operand_base(self, operand: Tensor) -> Tensor:
+        (read,) = pull([(operand, identity(operand.shape))], self._available).reads
+        return read.node
+
+    def _stores(self, draft: Draft) -> dict[Tensor, list[Place]]:
+        return {node: self.targets[node] for node in draft.anchors if node in self.targets}
+
+    # ------------------------------------------------------------ kernels
+
+    def _index(self, i: int, draft: Draft) -> None:
+        (node,) = draft.anchors
+        sources = tuple(self.places[_contiguous(source)] for source in node.inputs)
+        name = f"{node.op.name}{i}"
+        self.built.append(IndexKernel(name, (node,), node.op, sources, self.stored[node]))
+
+    def _matmul(self, i: int, draft: Draft) -> None:
+        node = _product(draft)
+        body = write_body(draft, self._stores(draft), self.places)
+        batch, (m, n), k = node.shape[:-2], node.shape[-2:], node.inputs[0].shape[-1]
+        if 0 in node.shape:
+            return
+        plan = plan_matmul(batch, m, n, k, node.dtype, self.host)
+        left = self._pack(i, plan, self._operand(node.inputs[0]))
+        right = self._operand(node.inputs[1])
+        partial = None
+        if plan.partial_size:
+            partial = Place("temporary", f"partial{i}", (plan.partial_size,), node.dtype)
+        self.built.append(
+            MatmulKernel(f"matmul{i}", tuple(draft.anchors), plan, left, right, partial, body)
+        )
+
+    def _operand(self, operand: Tensor) -> Operand:
+        (read,) = pull([(operand, identity(operand.shape))], self._available).reads
+        return Operand(self.places[read.node], read.at)
+
+    def _pack(self, i: int, plan: MatmulPlan, operand: Operand) -> Place:
+        """Return the packed operand, from an earlier kernel where the same one was packed."""
+        key = (operand, plan.batch, plan.m, plan.k, plan.rows, plan.depth)
+        if key not in self.packs:
+            packed = Place("temporary", f"left{i}", (plan.packed_a_size,), plan.dtype)
+            self.packs[key] = PackKernel(f"pack{i}", (), plan, operand, packed)
+            self.built.append(self.packs[key])
+        return self.packs[key].packed
+
+
+def _product(draft: Draft) -> Tensor:
+    """The contraction of a matmul kernel, its first anchor."""
+    return next(iter(draft.anchors))
+
+
+def _contiguous(node: Tensor) -> Tensor:
+    while isinstance(node.op, Reshape):
+        node = node.inputs[0]
+    return node
+
+
+# ---------------------------------------------------------------- hazards of state
+
+
+def _separate_state(kernels: list[Kernel], in_place: bool) -> list[Kernel]:
+    """Write new state beside the old, and copy it at the end, where in place would be wrong.
+
+    That is where a kernel reads the state at other positions than it writes, or where kernels
+    would have to come before each other; with `in_place=False`, everywhere.
+    """
+    for kernel in list(kernels):
+        for store in _state_stores(kernel):
+            if not in_place or _reads_elsewhere(kernel, store):
+                kernels = _write_beside(kernels, store.place)
+    while cycle := find_cycle(kernels):
+        stores = [store for i in cycle for store in _state_stores(kernels[i])]
+        if not stores:
+            raise GraphError("kernels wait for each other, and no state is to blame")
+        kernels = _write_beside(kernels, stores[0].place)
+    return kernels
+
+
+def _state_stores(kernel: Kernel) -> list[Store]:
+    if not isinstance(kernel, RowKernel | MatmulKernel):
+        return []
+    stores = [x for x in kernel.body.instructions if isinstance(x, Store)]
+    return [store for store in stores if store.place.kind == "state"]
+
+
+def _reads_elsewhere(kernel: Kernel, store: Store) -> bool:
+    assert isinstance(kernel, RowKernel | MatmulKernel)
+    if isinstance(kernel, MatmulKernel) and kernel.right.place is store.place:
+        return True
+    loads = [x for x in kernel.body.instructions if isinstance(x, Load)]
+    return any(x.place is store.place and (x.at != store.at or x.guards) for x in loads)
+
+
+def _write_beside(kernels: Sequence[Kernel], state: Place) -> list[Kernel]:
+    beside = Place("temporary", f"new_{state.name}", state.shape, state.dtype)
+    changed: list[Kernel] = []
+    for kernel in kernels:
+        if isinstance(kernel, RowKernel | MatmulKernel):
+            instructions = tuple(
+                replace(x, place=beside) if isinstance(x, Store) and x.place is state else x
+                for x in kernel.body.instructions
+            )
+            kernel = replace(kernel, body=replace(kernel.body, instructions=instructions))
+        changed.append(kernel)
+    domain, at = ((state.size,), Affine(0, (1,))) if state.size != 1 else ((), Affine(0, ()))
+    copy = Body(
+        domain,
+        len(domain),
+        (Load(beside, at, (), state.dtype), Store(state, at, 0, state.dtype)),
+    )
+    return [*changed, RowKernel(f"copy_{state.name}", (), copy)]

@@ -1,0 +1,175 @@
+"""The threads that run a program: parked workers, woken together for each call.
+
+All threads enter the program at once with their index and meet at its barriers, as in SPMD
+(single program, multiple data). They are Python threads inside a foreign call, which leaves
+the interpreter to others. Workers stay parked between calls, since starting a thread takes
+longer than many a call; concurrent calls borrow workers of their own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Any
+
+import numpy as np
+
+from ranvier.engines.native.emit.main import Slot, context_slots
+from ranvier.graph.leaves import aligned_empty
+
+_ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+"""The type of a program's entry: (context, index of the thread)."""
+
+_LOOK = 0.1
+"""Seconds after which a waiting caller looks up, where a signal alone would not wake it."""
+
+
+def new_context(buffers: int) -> np.ndarray:
+    """A zeroed context (int64, aligned to a cache line) for a program with so many buffers."""
+    context = aligned_empty((context_slots(buffers),), np.dtype(np.int64))
+    context.fill(0)
+    context[Slot.YIELD] = yield_address()
+    return context
+
+
+@functools.cache
+def yield_address() -> int:
+    """The address of the system's function that offers the core to other threads, or 0."""
+    try:
+        if sys.platform == "win32":
+            function: Any = ctypes.WinDLL("kernel32").SwitchToThread
+        else:
+            function = ctypes.CDLL(None).sched_yield
+    except (OSError, AttributeError):
+        return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+class Team:
+    """Workers that run programs, created when first needed and kept for later calls."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Worker] = []
+        self._lock = Lock()
+
+    def run(self, address: int, context: np.ndarray, threads: int, inline: bool = False) -> None:
+        """Call the entry at `address` once on each of `threads` threads; return when all have.
+
+        `context` is the program's; its slots for threads, stop, done and barriers are set here.
+        With `inline` one thread, the caller's own, does all: right for short calls, but a
+        signal waits until it returns. Otherwise workers run the program, and an exception in
+        the waiting caller (KeyboardInterrupt, above all) ends the call after the step in hand,
+        on all threads, before it passes on.
+        """
+        if inline and threads != 1:
+            raise ValueError(f"an inline call runs on 1 thread, not {threads}")
+        context[Slot.THREADS] = threads
+        for slot in (Slot.STOP, Slot.DONE, Slot.ARRIVALS, Slot.LAST):
+            context[slot] = 0
+        entry = _ENTRY(address)
+        if inline:
+            entry(context.ctypes.data, 0)
+            return
+        _Job(entry, context, self._borrow(threads)).run()
+
+    def _borrow(self, count: int) -> list[_Worker]:
+        """Take idle workers, and new ones where there are too few."""
+        with self._lock:
+            found = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
+        return found + [_Worker(self._give_back) for _ in range(count - len(found))]
+
+    def _give_back(self, worker: _Worker) -> None:
+        with self._lock:
+            self._idle.append(worker)
+
+
+@functools.cache
+def team() -> Team:
+    """The workers of this process."""
+    return Team()
+
+
+class _Job:
+    """One call: its entry, its context, its workers (the first one leads), and who is back."""
+
+    def __init__(
+        self, entry: Callable[[int, int], None], context: np.ndarray, crew: list[_Worker]
+    ) -> None:
+        self.launched = False
+        self._entry = entry
+        self._context = context
+        self._address = context.ctypes.data
+        self._crew = crew
+        self._left = len(crew)
+        self._lock = Lock()
+        self._all_back = Lock()
+        self._all_back.acquire()
+
+    def run(self) -> None:
+        """Start the workers and wait until all are back, come what may.
+
+        An exception may strike between any two instructions, even before the workers have
+        started. So the loop begins again until all are back; the leader ignores a job that it
+        has seen.
+        """
+        failure: BaseException | None = None
+        while self._left:
+            try:
+                if failure is not None:
+                    self._context[Slot.STOP] = 1
+                self._crew[0].inbox.put((self, 0))
+                while self._left:
+                    self._all_back.acquire(timeout=_LOOK)
+            except BaseException as error:
+                failure = error
+        if failure is not None:
+            raise failure
+
+    def launch(self) -> None:
+        """Send for the other workers; called by the leader, whom no signal disturbs."""
+        self.launched = True
+        for index, worker in enumerate(self._crew[1:], 1):
+            worker.inbox.put((self, index))
+
+    def work(self, index: int) -> None:
+        """Run one thread's share."""
+        self._entry(self._address, index)
+
+    def finish(self) -> None:
+        """Note that one worker is back; the last one wakes the caller."""
+        with self._lock:
+            self._left -= 1
+            last = self._left == 0
+        if last:
+            self._all_back.release()
+
+
+class _Worker:
+    """A parked daemon thread; what is put into its inbox, it does."""
+
+    def __init__(self, give_back: Callable[[_Worker], None]) -> None:
+        self.inbox: SimpleQueue[tuple[_Job, int]] = SimpleQueue()
+        self._give_back = give_back
+        Thread(target=self._loop, name="ranvier-worker", daemon=True).start()
+
+    def _loop(self) -> None:
+        while True:
+            job, index = self.inbox.get()
+            if index == 0:
+                if job.launched:
+                    continue
+                job.launch()
+            job.work(index)
+            self._give_back(self)
+            job.finish()
+            del job  # a parked worker keeps nobody's arrays alive
+
+
+if hasattr(os, "register_at_fork"):
+    # Threads do not survive a fork: the child starts with a team of its own.
+    os.register_at_fork(after_in_child=team.cache_clear)

@@ -1,0 +1,225 @@
+"""`compile` turns a graph into a `Program`; `Program` is what all engines have in common.
+
+A program takes arrays by name, runs one step or many, returns outputs by name and updates
+its state in place. Where an input is given with one more leading axis of length `steps`,
+each step reads its own slice; otherwise every step reads the same array.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ranvier.errors import DTypeError, GraphError, InputError, ShapeError
+from ranvier.graph.leaves import Input, State, aligned_empty
+from ranvier.graph.ops.indexing import ScatterAdd, Take
+from ranvier.graph.printing import type_text
+from ranvier.graph.simplify import PASSES, simplify
+from ranvier.graph.tensor import Tensor
+from ranvier.graph.walk import topological
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile; meaning never depends on these.
+
+    passes: the simplification passes to run, by name.
+    threads: the number of threads, or None for one per available core.
+    fuse: whether pointwise work joins the kernels around it.
+    in_place: whether state is written where it lies and temporaries share memory.
+    check_finite: whether each step is checked for the first NaN or infinity (slow).
+    """
+
+    passes: tuple[str, ...] = tuple(PASSES)
+    threads: int | None = None
+    fuse: bool = True
+    in_place: bool = True
+    check_finite: bool = False
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A checked graph: named inputs and outputs, and the new value of each state."""
+
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+    updates: Mapping[State, Tensor]
+
+    @property
+    def roots(self) -> list[Tensor]:
+        """Everything that a step computes: the outputs, then the new values of the state."""
+        return [*self.outputs.values(), *self.updates.values()]
+
+    def with_roots(self, roots: Sequence[Tensor]) -> Signature:
+        """Return the same signature over equivalent roots, in the order of `roots`."""
+        count = len(self.outputs)
+        outputs = dict(zip(self.outputs, roots[:count], strict=True))
+        return Signature(self.inputs, outputs, dict(zip(self.updates, roots[count:], strict=True)))
+
+
+@dataclass(frozen=True)
+class Argument:
+    """The array behind one input of a call; `streamed` where each step has its own slice."""
+
+    array: np.ndarray
+    streamed: bool
+
+
+def compile(  # noqa: A001 (the name is the contract)
+    inputs: Mapping[str, Tensor],
+    outputs: Mapping[str, Tensor],
+    updates: Mapping[State, Tensor] | None = None,
+    engine: str = "native",
+    **options: Any,
+) -> Program:
+    """Compile a step: `outputs` by name, and the new value of each state in `updates`.
+
+    All new values are computed from the state at the beginning of the step. Every program
+    input that the graph reads stands in `inputs`. `engine` is "native" or "reference";
+    `options` are the fields of `Options`.
+    """
+    chosen = _options(options)
+    signature = Signature(dict(inputs), dict(outputs), dict(updates or {}))
+    _check(signature)
+    signature = signature.with_roots(simplify(signature.roots, chosen.passes))
+    if engine == "reference":
+        from ranvier.engines.reference import ReferenceProgram
+
+        return ReferenceProgram(signature, chosen)
+    if engine == "native":
+        from ranvier.engines.native.program import NativeProgram
+
+        return NativeProgram(signature, chosen)
+    raise InputError(f"there is no engine {engine!r}; use 'native' or 'reference'")
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    known = [field.name for field in fields(Options)]
+    for name in given:
+        if name not in known:
+            raise InputError(f"compile has no option {name!r}; it has {', '.join(known)}")
+    options = Options(**given)
+    if options.threads is not None and options.threads < 1:
+        raise InputError(f"threads is {options.threads}; use at least 1")
+    return options
+
+
+def _check(signature: Signature) -> None:
+    names = {tensor: name for name, tensor in signature.inputs.items()}
+    for name, tensor in signature.inputs.items():
+        if not isinstance(tensor.op, Input):
+            raise GraphError(f"inputs[{name!r}] is a {tensor.op.name}; make it with rv.input(...)")
+    if "steps" in signature.inputs:
+        raise GraphError("an input cannot be called 'steps', which counts the steps of a call")
+    for state, new in signature.updates.items():
+        if not isinstance(state, State):
+            raise GraphError("updates has a key that is no Parameter or Buffer")
+        if (new.shape, new.dtype) != (state.shape, state.dtype):
+            raise ShapeError(
+                f"the update of {state.label or 'a state'} is {type_text(new)}, "
+                f"the state {type_text(state)}; they must agree"
+            )
+    for tensor in topological(signature.roots):
+        if isinstance(tensor.op, Input) and tensor not in names:
+            label = tensor.op.label or type_text(tensor)
+            raise GraphError(f"the graph reads the input {label}, which `inputs` does not name")
+
+
+class Program(ABC):
+    """A compiled step. Call it with one array for each input, by name."""
+
+    def __init__(self, signature: Signature, options: Options) -> None:
+        self.signature = signature
+        self.options = options
+        self._ranges = _index_ranges(signature)
+
+    def __call__(self, *, steps: int | None = None, **arrays: Any) -> dict[str, np.ndarray]:
+        """Run one step, or `steps` of them, and return the outputs by name.
+
+        With `steps`, each output has a leading axis of that length, and inputs may have one
+        too. Raises InputError, ShapeError or DTypeError for arguments that do not fit.
+        """
+        count = 1 if steps is None else int(steps)
+        if count < 0:
+            raise InputError(f"steps is {steps}; use 0 or more")
+        arguments = self._bind(arrays, None if steps is None else count)
+        outputs = {
+            name: aligned_empty((count, *tensor.shape), tensor.dtype)
+            for name, tensor in self.signature.outputs.items()
+        }
+        if count:
+            self._run(arguments, outputs, count)
+        if steps is None:
+            return {name: array[0] for name, array in outputs.items()}
+        return outputs
+
+    @abstractmethod
+    def _run(
+        self, arguments: Mapping[str, Argument], outputs: Mapping[str, np.ndarray], steps: int
+    ) -> None:
+        """Run `steps` steps and fill the outputs, each [steps, …]."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return what the program does, in order, as text."""
+
+    def _bind(self, arrays: Mapping[str, Any], steps: int | None) -> dict[str, Argument]:
+        expected = self.signature.inputs
+        for name in arrays:
+            if name not in expected:
+                known = ", ".join(expected) or "none"
+                raise InputError(f"the program has no input {name!r}; its inputs are: {known}")
+        for name, tensor in expected.items():
+            if name not in arrays:
+                raise InputError(f"input {name!r} ({type_text(tensor)}) is missing; pass {name}=…")
+        return {
+            name: self._argument(name, tensor, arrays[name], steps)
+            for name, tensor in expected.items()
+        }
+
+    def _argument(self, name: str, tensor: Tensor, value: Any, steps: int | None) -> Argument:
+        array = np.asarray(value)
+        if not isinstance(value, np.ndarray | np.generic):
+            if array.dtype.kind in "fiub" and not _loses(array, tensor.dtype):
+                array = array.astype(tensor.dtype)
+        if array.dtype != tensor.dtype:
+            raise DTypeError(
+                f"input {name!r} is {tensor.dtype}, the array {array.dtype}; "
+                f"convert it with .astype('{tensor.dtype}')"
+            )
+        streamed = steps is not None and array.shape == (steps, *tensor.shape)
+        if not streamed and array.shape != tensor.shape:
+            more = "" if steps is None else f" or {(steps, *tensor.shape)}, one slice a step"
+            raise ShapeError(
+                f"input {name!r} has shape {tensor.shape}{more}; the array has {array.shape}"
+            )
+        if name in self._ranges and array.size:
+            rows, low, high = self._ranges[name], array.min(), array.max()
+            if low < 0 or high >= rows:
+                raise InputError(
+                    f"input {name!r} indexes {rows} rows and holds {low if low < 0 else high}; "
+                    f"use 0 to {rows - 1}"
+                )
+        return Argument(np.ascontiguousarray(array).reshape(array.shape), streamed)
+
+
+def _loses(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether converting Python numbers to `dtype` would drop a fraction."""
+    return array.dtype.kind == "f" and dtype.kind in "iub"
+
+
+def _index_ranges(signature: Signature) -> dict[str, int]:
+    """Return the number of rows for each input that serves directly as row indices."""
+    names = {tensor: name for name, tensor in signature.inputs.items()}
+    ranges: dict[str, int] = {}
+    for tensor in topological(signature.roots):
+        if isinstance(tensor.op, Take | ScatterAdd) and tensor.inputs[1] in names:
+            taken = isinstance(tensor.op, Take)
+            rows = tensor.inputs[0].shape[0] if taken else tensor.shape[0]
+            name = names[tensor.inputs[1]]
+            ranges[name] = min(rows, ranges.get(name, rows))
+    return ranges

@@ -1,0 +1,1 @@
+"""The tensor graph: symbolic values, the operations between them, and their gradients."""

@@ -1,0 +1,83 @@
+"""Indexing with tensors: rows taken by index, and rows added up by index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ranvier import dtypes
+from ranvier.dtypes import DType
+from ranvier.errors import DTypeError, ShapeError
+from ranvier.graph import functions as f
+from ranvier.graph.tensor import Array, Op, Shape, Tensor
+
+
+def _check_indices(name: str, indices: Tensor) -> None:
+    if indices.dtype not in (dtypes.int32, dtypes.int64):
+        raise DTypeError(f"{name}: indices are {indices.dtype}; use int32 or int64")
+
+
+@dataclass(frozen=True)
+class Take(Op):
+    """Rows of `x` along its first axis: x [n, …], indices [i…] give [i…, …].
+
+    An index below 0 or above n - 1 is moved to the nearest row; a program refuses such
+    indices where they come straight from an input.
+    """
+
+    name = "take"
+
+    def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
+        x, indices = inputs
+        _check_indices("take", indices)
+        if x.ndim == 0 or x.shape[0] == 0:
+            raise ShapeError(f"take: shape {x.shape} has no rows to take")
+        return (*indices.shape, *x.shape[1:]), x.dtype
+
+    def meaning(self, xp: Any, *arrays: Array) -> Array:
+        return xp.take(arrays[0], arrays[1], axis=0, mode="clip")
+
+    def gradient(self, out: Tensor, grad: Tensor) -> Sequence[Tensor | None]:
+        x, indices = out.inputs
+        return f.scatter_add(grad, indices, x.shape[0]), None
+
+
+@dataclass(frozen=True)
+class ScatterAdd(Op):
+    """Rows added up by index: updates [i…, …], indices [i…] give [rows, …].
+
+    Result row r is the sum, in order, of the updates whose index is r; an index out of range
+    is moved to the nearest row.
+    """
+
+    name = "scatter_add"
+    rows: int
+
+    def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
+        updates, indices = inputs
+        _check_indices("scatter_add", indices)
+        if updates.dtype not in dtypes.NUMERIC:
+            raise DTypeError(f"scatter_add does not take {updates.dtype}; use .astype(...)")
+        if updates.shape[: indices.ndim] != indices.shape or self.rows < 1:
+            raise ShapeError(
+                f"scatter_add: updates {updates.shape} must begin with the shape of the "
+                f"indices {indices.shape}, and rows ({self.rows}) be positive"
+            )
+        return (self.rows, *updates.shape[indices.ndim :]), updates.dtype
+
+    def meaning(self, xp: Any, *arrays: Array) -> Array:
+        updates, indices = arrays
+        shape = (self.rows, *updates.shape[indices.ndim :])
+        result = xp.zeros(shape, updates.dtype)
+        flat = xp.clip(indices.reshape(-1), 0, self.rows - 1)
+        updates = updates.reshape(flat.shape + shape[1:])
+        if xp is np:
+            np.add.at(result, flat, updates)
+            return result
+        return result.at[flat].add(updates)
+
+    def gradient(self, out: Tensor, grad: Tensor) -> Sequence[Tensor | None]:
+        return f.take(grad, out.inputs[1]), None

@@ -1,0 +1,70 @@
+"""The verifier: what must hold of every graph, checked before and after each pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ranvier.errors import GraphError
+from ranvier.graph.leaves import Constant, Input, State, StateRead
+from ranvier.graph.printing import show, type_text
+from ranvier.graph.tensor import REGISTRY, Tensor
+from ranvier.graph.walk import topological
+
+
+def verify(roots: Sequence[Tensor], known: set[Tensor] | None = None) -> None:
+    """Raise GraphError, with the printed line, for the first tensor that breaks a rule.
+
+    Each op is registered, each shape and dtype is what the op infers from the inputs, leaves
+    have no inputs, constants are read-only. Tensors are immutable, so those in `known` are
+    not checked again; the sound ones are added to it.
+    """
+    known = set() if known is None else known
+    for tensor in topological_above(roots, known):
+        fault = _fault(tensor)
+        if fault is not None:
+            raise GraphError(f"{fault}, in the line {_line(tensor, roots)!r}; mend what built it")
+        known.add(tensor)
+
+
+def topological_above(roots: Sequence[Tensor], known: set[Tensor]) -> list[Tensor]:
+    """Return the tensors below `roots`, inputs first, without those in `known` or under them."""
+    order: list[Tensor] = []
+    done: set[Tensor] = set()
+    stack = [root for root in reversed(roots) if root not in known]
+    while stack:
+        tensor = stack[-1]
+        waiting = [s for s in tensor.inputs if s not in done and s not in known]
+        if waiting and tensor not in done:
+            stack += reversed(waiting)
+            continue
+        stack.pop()
+        if tensor not in done:
+            done.add(tensor)
+            order.append(tensor)
+    return order
+
+
+def _fault(tensor: Tensor) -> str | None:
+    op = tensor.op
+    if REGISTRY.get(op.name) is not type(op):
+        return f"the op {type(op).__name__} is not registered under the name {op.name!r}"
+    if isinstance(op, Constant | Input | StateRead):
+        if tensor.inputs:
+            return f"the leaf {op.name} has inputs"
+        if isinstance(op, StateRead) is not isinstance(tensor, State):
+            return "a state tensor and the op that reads it do not belong together"
+        if isinstance(op, Constant) and op.value.flags.writeable:
+            return "the constant's array is not read-only"
+    try:
+        shape, dtype = op.infer(*tensor.inputs)
+    except (TypeError, ValueError, IndexError) as error:
+        return f"{op.name} does not take its inputs ({error})"
+    if (shape, dtype) != (tensor.shape, tensor.dtype):
+        inferred = f"{dtype.name}[{','.join(map(str, shape))}]"
+        return f"{op.name} gives {inferred}, but the tensor says {type_text(tensor)}"
+    return None
+
+
+def _line(tensor: Tensor, roots: Sequence[Tensor]) -> str:
+    position = next(i for i, other in enumerate(topological(roots)) if other is tensor)
+    return show(roots).splitlines()[position]

@@ -1,0 +1,239 @@
+"""Packing, micro-kernels and matmul against NumPy, over shapes, strides and thread counts."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from llvmlite import ir
+
+from ranvier.engines.native.contraction_plan import Cut, MatmulPlan, plan_matmul
+from ranvier.engines.native.emit import builder as e
+from ranvier.engines.native.emit.contraction import EPILOGUE_TYPE, emit_matmul
+from ranvier.engines.native.emit.microkernel import microkernel
+from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a, side_b
+from ranvier.engines.native.host import Host, example_host, host
+from ranvier.engines.native.jit import assembly, compile_object, load
+from ranvier.errors import DTypeError, ShapeError
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+A, B, PACKED_A, PACKED_B, PARTIAL, C = range(6)
+
+
+def store_epilogue(module: ir.Module, plan: MatmulPlan) -> ir.Function:
+    """An epilogue that stores tiles to a row-major C[batch, m, n], lane by lane under masks."""
+    epilogue = ir.Function(module, EPILOGUE_TYPE, "store")
+    epilogue.linkage = "internal"
+    table, tile, stride, batch, row0, rows, col0, cols = epilogue.args
+    b = ir.IRBuilder(epilogue.append_basic_block("entry"))
+    scalar = e.element_type(plan.dtype)
+    vector = ir.VectorType(scalar, plan.lanes)
+    base = e.add(b, e.mul(b, batch, plan.m * plan.n), e.add(b, e.mul(b, row0, plan.n), col0))
+    target = e.element(b, e.buffer(b, table, C), base, scalar)
+    with e.loop(b, 0, rows) as row, e.loop(b, 0, cols, plan.lanes) as column:
+        source = e.element(b, tile, e.add(b, e.mul(b, row, stride), column), scalar)
+        values = e.load(b, source, vector, plan.lanes * plan.dtype.itemsize)
+        address = e.element(b, target, e.add(b, e.mul(b, row, plan.n), column), scalar)
+        mask = e.lane_mask(b, b.sub(cols, column), plan.lanes)
+        e.masked_store(b, values, address, mask, plan.dtype.itemsize)
+    b.ret_void()
+    return epilogue
+
+
+def operand(array: np.ndarray, slot: int) -> Operand:
+    """`array` as A (slot A) or B (slot B) of a product; a view is taken as it lies."""
+    *batch, row, column = (stride // array.itemsize for stride in array.strides)
+    outer, depth = (row, column) if slot == A else (column, row)
+    return Operand(slot, 0, tuple(batch), outer, depth)
+
+
+def emit(plan: MatmulPlan, machine: Host, a: Operand, b: Operand, inline: bool) -> ir.Module:
+    """A module with the kernels pack_a, pack_b and matmul."""
+    module = ir.Module()
+    kernels = [
+        emit_pack(module, side_a(plan), a, PACKED_A, "pack_a"),
+        emit_pack(module, side_b(plan), b, PACKED_B, "pack_b"),
+    ]
+    epilogue = store_epilogue(module, plan)
+    right = b if inline else PACKED_B
+    partial = PARTIAL if plan.partial_size else None
+    kernels.append(emit_matmul(module, machine, plan, PACKED_A, right, partial, epilogue, "matmul"))
+    for kernel in kernels:
+        kernel.linkage = "external"
+    return module
+
+
+def aligned(size: int, dtype: np.dtype) -> np.ndarray:
+    """A vector filled with NaN at a multiple of 64 bytes."""
+    raw = np.empty(size * dtype.itemsize + 64, np.uint8)
+    skip = -raw.ctypes.data % 64
+    array = raw[skip : skip + size * dtype.itemsize].view(dtype)
+    array.fill(np.nan)
+    return array
+
+
+def multiply(
+    a: np.ndarray, b: np.ndarray, plan: MatmulPlan, inline: bool, teams: tuple[int, ...] = (1,)
+) -> Iterator[np.ndarray]:
+    """a @ b by compiled kernels, once for each number of threads, which run one by one."""
+    module = emit(plan, host(), operand(a, A), operand(b, B), inline)
+    names = ["pack_a", "matmul"] if inline else ["pack_a", "pack_b", "matmul"]
+    with load(compile_object(str(module), host()), names) as loaded:
+        for threads in teams:
+            sizes = (plan.packed_a_size, plan.packed_b_size, max(1, plan.partial_size))
+            c = aligned(plan.batches * plan.m * plan.n, plan.dtype)
+            buffers = [a, b, *(aligned(size, plan.dtype) for size in sizes), c]
+            table = np.array([buffer.ctypes.data for buffer in buffers], np.int64)
+            for name, thread in itertools.product(names, range(threads)):
+                KERNEL(loaded.address(name))(table.ctypes.data, thread, threads)
+            yield c.reshape(*plan.batch, plan.m, plan.n)
+
+
+def check(a: np.ndarray, b: np.ndarray, plan: MatmulPlan | None = None) -> None:
+    """Both ways of packing B, against NumPy in float64."""
+    m, k = a.shape[-2:]
+    plan = plan or plan_matmul(a.shape[:-2], m, b.shape[-1], k, a.dtype, host())
+    expected = a.astype(np.float64) @ b.astype(np.float64)
+    bound = np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64)
+    for inline in (True, False):
+        (c,) = multiply(a, b, plan, inline)
+        assert np.all(np.abs(c - expected) <= 4 * k**0.5 * np.finfo(a.dtype).eps * bound)
+
+
+def random(shape: tuple[int, ...], dtype: np.dtype = FLOAT32) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(dtype)
+
+
+EXTENTS = (1, 2, 7, 13, 14, 15, 16, 17, 31, 32, 33, 100)
+# Every extent occurs in every role, next to changing others.
+SHAPES = [(EXTENTS[i], EXTENTS[(5 * i + 3) % 12], EXTENTS[(7 * i + 1) % 12]) for i in range(12)]
+
+
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
+@pytest.mark.parametrize(("m", "n", "k"), SHAPES)
+def test_awkward_shapes(m: int, n: int, k: int, dtype: np.dtype) -> None:
+    check(random((m, k), dtype), random((k, n), dtype))
+
+
+@pytest.mark.parametrize("right", ["plain", "transposed", "strided"])
+@pytest.mark.parametrize("left", ["plain", "transposed", "strided"])
+def test_strides(left: str, right: str) -> None:
+    def view(rows: int, columns: int, how: str) -> np.ndarray:
+        if how == "transposed":
+            return random((columns, rows)).T
+        if how == "strided":
+            return random((rows * 2, columns * 3))[::2, ::3]
+        return random((rows, columns))
+
+    check(view(45, 37, left), view(37, 50, right))
+
+
+def test_transposed_operands_shorter_than_a_vector() -> None:
+    check(random((20, 3)), random((21, 3)).T)
+
+
+def test_batches_and_broadcasting() -> None:
+    b = np.broadcast_to(random((2, 30, 40)), (3, 2, 30, 40))
+    check(random((3, 2, 20, 30)), b)
+    check(
+        np.broadcast_to(random((20, 1)), (2, 20, 30)),
+        np.broadcast_to(random((30, 17)), (2, 30, 17)),
+    )
+
+
+@pytest.mark.parametrize("segment", [1, 2, 5])
+def test_several_k_blocks(segment: int) -> None:
+    plan = plan_matmul((2,), 60, 70, 93, FLOAT32, host())
+    plan = replace(plan, depth=Cut(93, 5), segment=segment, row_block=2)
+    assert (plan.partial_size > 0) == (segment < 5)
+    check(random((2, 60, 93)), random((2, 93, 70)), plan)
+
+
+def test_long_depth_needs_partial_sums() -> None:
+    plan = plan_matmul((), 9, 20, 5000, FLOAT32, host())
+    assert plan.partial_size > 0
+    check(random((9, 5000)), random((5000, 20)), plan)
+
+
+@pytest.mark.parametrize("shape", [(61, 100, 40), (5, 3, 2), (30, 600, 2500)])
+def test_same_bits_at_any_thread_count(shape: tuple[int, int, int]) -> None:
+    m, n, k = shape
+    a, b = random((m, k)), random((k, n))
+    plan = plan_matmul((), m, n, k, FLOAT32, host())
+    first, *others = [
+        c.copy() for inline in (True, False) for c in multiply(a, b, plan, inline, (1, 2, 3, 4))
+    ]
+    assert np.isfinite(first).all()
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+def test_nothing_outside_the_operands_is_used() -> None:
+    # NaN all round: one value read from outside would show, as 0 * NaN is NaN.
+    a, b = np.full((40, 60), np.nan, np.float32), np.full((60, 60), np.nan, np.float32)
+    a[3:22, 5:26], b[7:28, 9:30] = random((19, 21)), random((21, 21))
+    check(a[3:22, 5:26], b[7:28, 9:30])
+    check(a[3:22, 5:26], b[7:28, 9:30].T)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
+@pytest.mark.parametrize("name", ["avx512", "avx2", "neon"])
+def test_other_machines_get_valid_code(name: str, dtype: np.dtype) -> None:
+    machine = example_host(name)
+    plan = plan_matmul((), 33, 70, 400, dtype, machine)
+    a, b = Operand(A, 0, (), 400, 1), Operand(B, 0, (), 1, 70)
+    assert compile_object(str(emit(plan, machine, a, b, inline=True)), machine)
+
+
+@pytest.mark.parametrize(("name", "register"), [("avx512", "zmm"), ("avx2", "ymm")])
+def test_microkernel_stays_in_registers(name: str, register: str) -> None:
+    machine = example_host(name)
+    rows, vectors = machine.tile(FLOAT32).rows, machine.tile(FLOAT32).vectors
+    module = ir.Module()
+    microkernel(module, machine, FLOAT32, rows, vectors).linkage = "external"
+    text = assembly(str(module), machine)
+    fma = [line for line in text.splitlines() if "vfmadd" in line]
+    assert fma
+    assert all(register in line for line in fma)
+    assert "rsp" not in text  # nothing spilled to the stack
+
+
+def test_equal_microkernels_are_emitted_once() -> None:
+    module = ir.Module()
+    first = microkernel(module, host(), FLOAT32, 4, 2)
+    assert microkernel(module, host(), FLOAT32, 4, 2) is first
+    assert microkernel(module, host(), FLOAT64, 4, 2) is not first
+
+
+@pytest.mark.parametrize(("total", "pieces"), [(1, 1), (7, 3), (12, 4), (13, 12)])
+def test_cut_covers_everything(total: int, pieces: int) -> None:
+    cut = Cut(total, pieces)
+    assert sum(size * count for size, count in cut.sizes.items()) == total
+    starts = [cut.start(piece) for piece in range(pieces)]
+    assert starts == [sum(cut.length(p) for p in range(piece)) for piece in range(pieces)]
+
+
+@pytest.mark.parametrize("name", ["avx512", "avx2", "neon"])
+@pytest.mark.parametrize(
+    "shape", [(1024, 1024, 1024), (1, 1, 1), (1000, 37, 513), (64, 576, 10**5)]
+)
+def test_plans_fit_the_machine(name: str, shape: tuple[int, int, int]) -> None:
+    machine = example_host(name)
+    m, n, k = shape
+    plan = plan_matmul((), m, n, k, FLOAT32, machine)
+    for rows, vectors in plan.microkernels:
+        assert rows * vectors + vectors + 1 <= machine.vector_registers
+    assert plan.depth.size * plan.panels.size * plan.lanes * 4 <= machine.l1_bytes
+    assert plan.row_block * plan.rows.size * plan.depth.size * 4 <= machine.l2_bytes
+
+
+def test_refusals() -> None:
+    with pytest.raises(ShapeError, match="empty product"):
+        plan_matmul((), 3, 4, 0, FLOAT32, host())
+    with pytest.raises(DTypeError, match="int32"):
+        plan_matmul((), 3, 4, 5, np.dtype(np.int32), host())
