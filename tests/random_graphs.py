@@ -218,6 +218,9 @@ class Builder:
         """Choose outputs, gradients and updates."""
         case = self.case
         chosen = [self.pool[-1], *(self.choose(self.pool) for _ in range(self.integer(0, 3)))]
+        if self.flag():
+            read = {source for tensor in self._values for source in tensor.inputs}
+            chosen += [node for node in self.pool if node.tensor not in read]
         case.outputs.update({f"out{i}": node.tensor for i, node in enumerate(chosen)})
         self._update()
         if self.differentiate:

@@ -52,17 +52,18 @@ def operand(array: np.ndarray, slot: int) -> Operand:
     return Operand(slot, 0, tuple(batch), outer, depth)
 
 
-def emit(plan: MatmulPlan, machine: Host, a: Operand, b: Operand, inline: bool) -> ir.Module:
-    """A module with the kernels pack_a, pack_b and matmul."""
+def emit(plan: MatmulPlan, machine: Host, a: Operand, b: Operand, packed: str) -> ir.Module:
+    """A module with the kernels pack_a, pack_b and matmul, which takes `packed` operands so."""
     module = ir.Module()
     kernels = [
         emit_pack(module, side_a(plan), a, PACKED_A, "pack_a"),
         emit_pack(module, side_b(plan), b, PACKED_B, "pack_b"),
     ]
     epilogue = store_epilogue(module, plan)
-    right = b if inline else PACKED_B
+    left: int | Operand = PACKED_A if "a" in packed else a
+    right: int | Operand = PACKED_B if "b" in packed else b
     partial = PARTIAL if plan.partial_size else None
-    kernels.append(emit_matmul(module, machine, plan, PACKED_A, right, partial, epilogue, "matmul"))
+    kernels.append(emit_matmul(module, machine, plan, left, right, partial, epilogue, "matmul"))
     for kernel in kernels:
         kernel.linkage = "external"
     return module
@@ -78,11 +79,11 @@ def aligned(size: int, dtype: np.dtype) -> np.ndarray:
 
 
 def multiply(
-    a: np.ndarray, b: np.ndarray, plan: MatmulPlan, inline: bool, teams: tuple[int, ...] = (1,)
+    a: np.ndarray, b: np.ndarray, plan: MatmulPlan, packed: str, teams: tuple[int, ...] = (1,)
 ) -> Iterator[np.ndarray]:
     """a @ b by compiled kernels, once for each number of threads, which run one by one."""
-    module = emit(plan, host(), operand(a, A), operand(b, B), inline)
-    names = ["pack_a", "matmul"] if inline else ["pack_a", "pack_b", "matmul"]
+    module = emit(plan, host(), operand(a, A), operand(b, B), packed)
+    names = [*(f"pack_{side}" for side in packed), "matmul"]
     with load(compile_object(str(module), host()), names) as loaded:
         for threads in teams:
             sizes = (plan.packed_a_size, plan.packed_b_size, max(1, plan.partial_size))
@@ -95,13 +96,13 @@ def multiply(
 
 
 def check(a: np.ndarray, b: np.ndarray, plan: MatmulPlan | None = None) -> None:
-    """Both ways of packing B, against NumPy in float64."""
+    """Operands packed beforehand, or on the way, against NumPy in float64."""
     m, k = a.shape[-2:]
     plan = plan or plan_matmul(a.shape[:-2], m, b.shape[-1], k, a.dtype, host())
     expected = a.astype(np.float64) @ b.astype(np.float64)
     bound = np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64)
-    for inline in (True, False):
-        (c,) = multiply(a, b, plan, inline)
+    for packed in ("ab", "a", ""):
+        (c,) = multiply(a, b, plan, packed)
         assert np.all(np.abs(c - expected) <= 4 * k**0.5 * np.finfo(a.dtype).eps * bound)
 
 
@@ -166,7 +167,7 @@ def test_same_bits_at_any_thread_count(shape: tuple[int, int, int]) -> None:
     a, b = random((m, k)), random((k, n))
     plan = plan_matmul((), m, n, k, FLOAT32, host())
     first, *others = [
-        c.copy() for inline in (True, False) for c in multiply(a, b, plan, inline, (1, 2, 3, 4))
+        c.copy() for packed in ("ab", "a", "") for c in multiply(a, b, plan, packed, (1, 2, 3, 4))
     ]
     assert np.isfinite(first).all()
     for other in others:
@@ -187,7 +188,7 @@ def test_other_machines_get_valid_code(name: str, dtype: np.dtype) -> None:
     machine = example_host(name)
     plan = plan_matmul((), 33, 70, 400, dtype, machine)
     a, b = Operand(A, 0, (), 400, 1), Operand(B, 0, (), 1, 70)
-    assert compile_object(str(emit(plan, machine, a, b, inline=True)), machine)
+    assert compile_object(str(emit(plan, machine, a, b, packed="a")), machine)
 
 
 @pytest.mark.parametrize(("name", "register"), [("avx512", "zmm"), ("avx2", "ymm")])

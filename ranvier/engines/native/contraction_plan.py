@@ -33,6 +33,9 @@ _WORKERS = 4
 _SEGMENT = 2048
 """How far in k a block of row tiles advances before the next block is worked."""
 
+_STACK_BYTES = 64 << 10
+"""Stack that a thread spends on partial sums; threads of some systems have only 512 KB."""
+
 
 class TileHost(Protocol):
     """What planning needs to know of a machine."""
@@ -129,6 +132,11 @@ class MatmulPlan:
         return self.batches * self.rows.pieces * self.panels.pieces
 
     @property
+    def reuses_a(self) -> bool:
+        """Whether tiles of A are used again, so that packing A beforehand pays."""
+        return self.panels.pieces > 1
+
+    @property
     def packed_a_size(self) -> int:
         """Elements of the packed A."""
         return self.batches * self.m * self.k
@@ -164,10 +172,10 @@ def plan_matmul(
     rows, panels = _tiling(prod(batch), m, -(-n // lanes), k, lanes, dtype.itemsize, host)
     depth = _depth_blocks(rows, panels, k, lanes, dtype.itemsize, host)
     segment = min(depth.pieces, max(1, _SEGMENT // depth.size))
-    # The packed rows of a block fill half the L2 cache, their partial sums an eighth.
+    # The packed rows of a block fill half the L2 cache; their partial sums lie on the stack.
     packed_bytes = rows.size * depth.size * segment * dtype.itemsize
     tile_bytes = rows.size * panels.size * lanes * dtype.itemsize
-    longest = max(1, min(host.l2_bytes // 2 // packed_bytes, host.l2_bytes // 8 // tile_bytes))
+    longest = max(1, min(host.l2_bytes // 2 // packed_bytes, _STACK_BYTES // tile_bytes))
     row_block = Cut(rows.pieces, -(-rows.pieces // longest)).size
     return MatmulPlan(batch, m, n, k, dtype, lanes, rows, panels, depth, segment, row_block)
 
@@ -202,9 +210,10 @@ def _tiling(
 
 
 def _tile_cost(height: int, width: int, k: int, blocks: int) -> int:
-    """Estimated time of a tile: two multiply-adds and two loads a cycle, or the latency."""
+    """Estimated time of a tile: multiply-adds, loads or latency bind, whichever is slowest."""
     accumulators = height * width
-    step = max(accumulators, height + width, _LATENCY_SLOTS)
+    # Two multiply-adds a cycle, but, as caches conflict, somewhat less than two loads.
+    step = max(accumulators, (height + width) * 5 // 4, _LATENCY_SLOTS)
     return k * step + blocks * (accumulators * _STORE_COST + _TILE_COST)
 
 

@@ -217,10 +217,14 @@ class PackKernel(Kernel):
 
 @dataclass(frozen=True)
 class IndexKernel(Kernel):
-    """Rows taken or added up by index, or random numbers: one op between whole places."""
+    """Rows taken or added up by index, or random numbers: one op between whole places.
+
+    `shapes` are those of the op's inputs, which a source may hold in another shape.
+    """
 
     op: Op
     sources: tuple[Place, ...]
+    shapes: tuple[Shape, ...]
     result: Place
 
     def reads(self) -> Iterator[Place]:

@@ -173,7 +173,9 @@ class _Builder:
         (node,) = draft.anchors
         sources = tuple(self.places[_contiguous(source)] for source in node.inputs)
         name = f"{node.op.name}{i}"
-        self.built.append(IndexKernel(name, (node,), node.op, sources, self.stored[node]))
+        shapes = tuple(source.shape for source in node.inputs)
+        kernel = IndexKernel(name, (node,), node.op, sources, shapes, self.stored[node])
+        self.built.append(kernel)
 
     def _matmul(self, i: int, draft: Draft) -> None:
         node = _product(draft)

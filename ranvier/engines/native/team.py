@@ -95,16 +95,16 @@ def team() -> Team:
 
 
 class _Job:
-    """One call: its entry, its context, its workers (the first one leads), and who is back."""
+    """One call: its entry, its context, its workers, and which of them are not back yet."""
 
     def __init__(
         self, entry: Callable[[int, int], None], context: np.ndarray, crew: list[_Worker]
     ) -> None:
-        self.launched = False
         self._entry = entry
         self._context = context
         self._address = context.ctypes.data
         self._crew = crew
+        self._started = [False] * len(crew)
         self._left = len(crew)
         self._lock = Lock()
         self._all_back = Lock()
@@ -113,16 +113,17 @@ class _Job:
     def run(self) -> None:
         """Start the workers and wait until all are back, come what may.
 
-        An exception may strike between any two instructions, even before the workers have
-        started. So the loop begins again until all are back; the leader ignores a job that it
-        has seen.
+        An exception may strike between any two instructions, even when some workers have
+        started and others have not. So all begins again until all are back; a worker ignores
+        a share that it has done.
         """
         failure: BaseException | None = None
         while self._left:
             try:
                 if failure is not None:
                     self._context[Slot.STOP] = 1
-                self._crew[0].inbox.put((self, 0))
+                for index, worker in enumerate(self._crew):
+                    worker.inbox.put((self, index))
                 while self._left:
                     self._all_back.acquire(timeout=_LOOK)
             except BaseException as error:
@@ -130,11 +131,11 @@ class _Job:
         if failure is not None:
             raise failure
 
-    def launch(self) -> None:
-        """Send for the other workers; called by the leader, whom no signal disturbs."""
-        self.launched = True
-        for index, worker in enumerate(self._crew[1:], 1):
-            worker.inbox.put((self, index))
+    def start(self, index: int) -> bool:
+        """Whether the share `index` is new; only its own worker asks."""
+        new = not self._started[index]
+        self._started[index] = True
+        return new
 
     def work(self, index: int) -> None:
         """Run one thread's share."""
@@ -150,7 +151,7 @@ class _Job:
 
 
 class _Worker:
-    """A parked daemon thread; what is put into its inbox, it does."""
+    """A parked daemon thread that does the shares put into its inbox."""
 
     def __init__(self, give_back: Callable[[_Worker], None]) -> None:
         self.inbox: SimpleQueue[tuple[_Job, int]] = SimpleQueue()
@@ -160,13 +161,10 @@ class _Worker:
     def _loop(self) -> None:
         while True:
             job, index = self.inbox.get()
-            if index == 0:
-                if job.launched:
-                    continue
-                job.launch()
-            job.work(index)
-            self._give_back(self)
-            job.finish()
+            if job.start(index):
+                job.work(index)
+                self._give_back(self)
+                job.finish()
             del job  # a parked worker keeps nobody's arrays alive
 
 

@@ -135,7 +135,8 @@ class Pad(Op):
         return tuple(lo + n + hi for lo, n, hi in widths), inputs[0].dtype
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
-        return xp.pad(arrays[0], tuple(zip(self.before, self.after, strict=True)))
+        widths = tuple(zip(self.before, self.after, strict=True))
+        return xp.pad(arrays[0], widths) if widths else arrays[0]
 
     def gradient(self, out: Tensor, grad: Tensor) -> Sequence[Tensor | None]:
         ends = tuple(lo + n for lo, n in zip(self.before, out.inputs[0].shape, strict=True))

@@ -10,7 +10,14 @@ from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.microkernel import microkernel
-from ranvier.engines.native.emit.pack import Operand, copy_panel, packed_panel, side_b
+from ranvier.engines.native.emit.pack import (
+    Operand,
+    Side,
+    copy_panel,
+    packed_panel,
+    side_a,
+    side_b,
+)
 
 EPILOGUE_TYPE = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 6])
 """What receives each finished tile of C and stores it, once per tile.
@@ -25,12 +32,14 @@ col0 + j]. Rows of the tile are aligned like vectors and padded with zeros to wh
 class _Buffers:
     """Where the operands and the partial sums lie; these on the stack where one segment does.
 
-    `panel` is room for one panel of B where `b` is a strided operand, else None.
+    `a_tile` and `b_panel` are room for one tile of A and one panel of B where the operand is
+    strided, else None.
     """
 
     a: Value
     b: Value
-    panel: Value | None
+    a_tile: Value | None
+    b_panel: Value | None
     partial: Value
 
 
@@ -48,7 +57,7 @@ def emit_matmul(
     module: Value,
     host: TileHost,
     plan: MatmulPlan,
-    a_slot: int,
+    a_operand: int | Operand,
     b_operand: int | Operand,
     partial_slot: int | None,
     epilogue: Value,
@@ -56,10 +65,10 @@ def emit_matmul(
 ) -> Value:
     """The kernel `name` that multiplies A by B and hands the tiles of C to `epilogue`.
 
-    `a_slot` is the buffer of the packed A. `b_operand` is that of the packed B, or a strided
-    operand, of which each thread packs a panel when it comes to it: better than packing B
-    beforehand, unless the packed B is at hand anyway. `partial_slot` names the buffer of partial
-    sums (`plan.partial_size` elements); it is needed where that is not 0, else unused.
+    An operand is given by the buffer of its packed form, or strided; then each thread packs a
+    tile of A or a panel of B when it comes to it. That is better for B always, unless the packed
+    B is at hand anyway, and for A unless `plan.reuses_a`. `partial_slot` names the buffer of
+    partial sums (`plan.partial_size` elements); it is needed where that is not 0, else unused.
 
     Segments of K blocks are the outermost loop; within one, every thread passes over its own
     tiles, a run at a time, so that a block of A stays in the L2 cache; within a run, K block
@@ -76,11 +85,15 @@ def emit_matmul(
         raise ValueError(f"{name}: {plan.depth.pieces} K blocks need a partial_slot")
     else:
         partial = e.buffer(b, table, partial_slot)
-    panel, b_slot = None, b_operand
+    a_tile, b_panel, a_slot, b_slot = None, None, a_operand, b_operand
+    if isinstance(a_operand, Operand):
+        a_tile = _stack(b, plan, plan.depth.size * plan.rows.size)
+        a_slot = a_operand.slot
     if isinstance(b_operand, Operand):
-        panel = _stack(b, plan, plan.depth.size * plan.panels.size * plan.lanes)
+        b_panel = _stack(b, plan, plan.depth.size * plan.panels.size * plan.lanes)
         b_slot = b_operand.slot
-    buffers = _Buffers(e.buffer(b, table, a_slot), e.buffer(b, table, b_slot), panel, partial)
+    a, right = e.buffer(b, table, a_slot), e.buffer(b, table, b_slot)
+    buffers = _Buffers(a, right, a_tile, b_panel, partial)
     start, stop = e.share(b, plan.tiles, thread, threads)
     with (
         e.loop(b, 0, plan.depth.pieces, plan.segment) as segment,
@@ -90,8 +103,11 @@ def emit_matmul(
         state.step = b.sub(run.stop, run.first)
         behind = e.minimum(b, plan.depth.pieces, e.add(b, segment, plan.segment))
         with e.loop(b, segment, behind) as block:
-            b_panel = _panel(b, plan, buffers, b_operand, block, run)
-            _emit_run(b, host, plan, buffers, b_panel, block, run, table, epilogue)
+            side = side_b(plan)
+            packed = _pack(
+                b, side, b_operand, buffers.b, buffers.b_panel, run.batch, run.panel, block
+            )
+            _emit_run(b, host, plan, buffers, a_operand, packed, block, run, table, epilogue)
     b.ret_void()
     return kernel
 
@@ -103,23 +119,23 @@ def _stack(b: Value, plan: MatmulPlan, size: int) -> Value:
     return room
 
 
-def _panel(
+def _pack(
     b: Value,
-    plan: MatmulPlan,
-    buffers: _Buffers,
-    b_operand: int | Operand,
+    side: Side,
+    operand: int | Operand,
+    source: Value,
+    room: Value | None,
+    batch: Value,
+    piece: Value,
     block: Value,
-    run: _Run,
 ) -> Value:
-    """The packed panel of B that a run needs, packed here and now if B is strided."""
-    side = side_b(plan)
-    if buffers.panel is None or isinstance(b_operand, int):
-        index = packed_panel(b, side, run.batch, block, run.panel)
-        return e.element(b, buffers.b, index, e.element_type(plan.dtype))
-    depth, count = e.piece_start(b, plan.depth, block), e.piece_size(b, plan.depth, block)
-    part = (run.batch, run.panel, depth, count)
-    copy_panel(b, side, b_operand, buffers.b, buffers.panel, part)
-    return buffers.panel
+    """The packed panel `piece` of an operand, packed into `room` here and now if it is strided."""
+    if room is None or isinstance(operand, int):
+        index = packed_panel(b, side, batch, block, piece)
+        return e.element(b, source, index, e.element_type(side.plan.dtype))
+    depth, count = e.piece_start(b, side.plan.depth, block), e.piece_size(b, side.plan.depth, block)
+    copy_panel(b, side, operand, source, room, (batch, piece, depth, count))
+    return room
 
 
 def _run_at(b: Value, plan: MatmulPlan, unit: Value, end: Value) -> _Run:
@@ -143,6 +159,7 @@ def _emit_run(
     host: TileHost,
     plan: MatmulPlan,
     buffers: _Buffers,
+    a_operand: int | Operand,
     b_panel: Value,
     block: Value,
     run: _Run,
@@ -151,20 +168,20 @@ def _emit_run(
 ) -> None:
     """Work through a run of tiles for one K block; finish the tiles after the last K block."""
     scalar = e.element_type(plan.dtype)
-    depth, count = e.piece_start(b, plan.depth, block), e.piece_size(b, plan.depth, block)
+    count = e.piece_size(b, plan.depth, block)
     column = e.mul(b, e.piece_start(b, plan.panels, run.panel), plan.lanes)
     vectors = e.piece_size(b, plan.panels, run.panel)
     width = e.mul(b, vectors, plan.lanes)
     columns = e.minimum(b, width, b.sub(e.i64(plan.n), column))
-    behind = e.add(b, e.mul(b, run.batch, plan.k), depth)
-    a_block = e.element(b, buffers.a, e.mul(b, behind, plan.m), scalar)
     if plan.partial_size:
         sums = e.add(b, e.mul(b, run.batch, plan.m * plan.padded_n), e.mul(b, column, plan.m))
     else:
         sums = b.sub(e.i64(0), e.mul(b, e.piece_start(b, plan.rows, run.first), width))
     with e.loop(b, run.first, run.stop) as piece:
         row, rows = e.piece_start(b, plan.rows, piece), e.piece_size(b, plan.rows, piece)
-        a_tile = e.element(b, a_block, e.mul(b, row, count), scalar)
+        a_tile = _pack(
+            b, side_a(plan), a_operand, buffers.a, buffers.a_tile, run.batch, piece, block
+        )
         tile = buffers.partial
         if plan.depth.pieces > 1:
             tile = e.element(b, tile, e.add(b, sums, e.mul(b, row, width)), scalar)

@@ -69,10 +69,11 @@ def _row(b: Value, base: Value, place: Place, position: Value, rows: int) -> Val
 def _take(b: Value, kernel: IndexKernel, sources: list[Value], result: Value):  # type: ignore[no-untyped-def]
     """A unit copies one row."""
     x, indices = kernel.sources
-    width = prod(x.shape[1:]) * x.dtype.itemsize
+    rows, *rest = kernel.shapes[0]
+    width = prod(rest) * x.dtype.itemsize
 
     def emit(unit: Value) -> None:
-        row = _row(b, sources[1], indices, unit, x.shape[0])
+        row = _row(b, sources[1], indices, unit, rows)
         source = e.element(b, sources[0], e.mul(b, row, width), e.I8)
         target = e.element(b, result, e.mul(b, unit, width), e.I8)
         name = "llvm.memcpy.p0.p0.i64"
