@@ -34,9 +34,10 @@ def as_dtype(value: Any) -> DType:
     """
     try:
         dtype = _BY_NAME[value] if value in _BY_NAME else np.dtype(value)
+        known = value is not None and dtype in ALL  # NumPy reads None as float64.
     except TypeError:
-        dtype = None
-    if dtype not in ALL:
+        known = False
+    if not known:
         raise DTypeError(f"{value!r} is not a tensor dtype; use one of {', '.join(_BY_NAME)}")
     return dtype
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -239,7 +240,7 @@ class Builder:
                 self.case.updates[state] = state * 0.5 + self.choose(same).tensor * 0.25
             else:
                 self.case.updates[state] = state + 1
-        for a, b in zip(states, states[1:], strict=False):
+        for a, b in pairwise(states):
             if _same_type(a, b) and self.flag():
                 self.case.updates.update({a: b, b: a})
 

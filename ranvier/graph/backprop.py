@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ranvier import dtypes
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph import functions as f
+from ranvier.graph.printing import type_text
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
 
@@ -57,4 +58,7 @@ def _check(loss: Tensor, parameters: Sequence[Tensor], seed: Tensor | None) -> N
         raise ShapeError(f"gradients: seed {seed.shape} does not match the loss {loss.shape}")
     for tensor in (loss, *parameters):
         if not dtypes.is_floating(tensor.dtype):
-            raise DTypeError(f"gradients: {tensor!r} is {tensor.dtype}; only floats have them")
+            raise DTypeError(
+                f"gradients: a tensor {type_text(tensor)} has none, only floats do; "
+                "leave it out or convert it with .astype(...)"
+            )

@@ -47,11 +47,17 @@ def operands(*values: Any) -> tuple[Tensor, ...]:
 
 
 def _number(value: float, dtype: dtypes.DType) -> Tensor:
-    if dtype in dtypes.INTEGER and not float(value).is_integer():
+    whole = dtype in dtypes.INTEGER
+    if whole and not (float(value).is_integer() and _in_range(int(value), dtype)):
         raise DTypeError(f"{value} does not fit {dtype}; convert the tensor with .astype(...)")
     if dtype == dtypes.bool_ and not isinstance(value, bool):
         raise DTypeError(f"a bool tensor and the number {value}; convert with .astype(...)")
     return as_tensor(value, dtype)
+
+
+def _in_range(value: int, dtype: dtypes.DType) -> bool:
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= value <= limits.max)
 
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
@@ -176,6 +182,7 @@ def transpose(x: Any, *axes: int | Sequence[int] | None) -> Tensor:
 def swapaxes(x: Any, first: int, second: int) -> Tensor:
     """Return `x` with two axes exchanged."""
     x = as_tensor(x)
+    (first,), (second,) = axis_tuple(first, x.ndim), axis_tuple(second, x.ndim)
     order = list(range(x.ndim))
     order[first], order[second] = order[second], order[first]
     return transpose(x, order)
@@ -281,6 +288,11 @@ def _basic_index(x: Tensor, keys: Sequence[Any]) -> Tensor:
             if chosen.step < 0:
                 flipped.append(axis)
         else:
+            if isinstance(k, bool) or not isinstance(k, int | np.integer):
+                raise DTypeError(
+                    f"a {type(k).__name__} cannot index axis {axis} of shape {x.shape}; use an "
+                    "integer or a slice, and rv.take for index tensors"
+                )
             position = int(k) + (n if k < 0 else 0)
             if not 0 <= position < n:
                 raise ShapeError(f"index {k} is outside axis {axis} of shape {x.shape}")
@@ -352,7 +364,8 @@ def matmul(a: Any, b: Any) -> Tensor:
     lead = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     flat = a.ndim > 2 and b.ndim == 2
     if flat:  # One large product instead of many small ones.
-        out = apply(contraction.MatMul(), reshape(a, (-1, a.shape[-1])), b)
+        rows = prod(a.shape[:-1])
+        out = apply(contraction.MatMul(), reshape(a, (rows, a.shape[-1])), b)
         out = reshape(out, (*a.shape[:-1], b.shape[-1]))
     else:
         a = broadcast_to(a, (*lead, *a.shape[-2:]))

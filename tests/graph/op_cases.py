@@ -257,6 +257,10 @@ Refusal: TypeAlias = tuple[Op, list[tuple[Shape, str]], type[Exception]]
 _F, _D, _I, _L, _U, _B = "float32", "float64", "int32", "int64", "uint8", "bool"
 
 
+def _op(name: str) -> Op:
+    return OPS[name](np.random.default_rng(0), 0)[0]
+
+
 def _binary_refusals(op: Op, *dtypes: str) -> list[Refusal]:
     wrong: list[Refusal] = [(op, [((2,), d), ((2,), d)], DTypeError) for d in dtypes]
     good = _B if isinstance(op, pointwise.Logical) else _F
@@ -269,37 +273,37 @@ def _unary_refusals(op: Op, *dtypes: str) -> list[Refusal]:
     return [(op, [((2,), dtype)], DTypeError) for dtype in dtypes]
 
 
+_OF_FLOATS = (
+    "exp",
+    "log",
+    "tanh",
+    "sigmoid",
+    "erf",
+    "sqrt",
+    "rsqrt",
+    "sin",
+    "cos",
+    "floor",
+    "step",
+)
 _NOT_FLOAT = (_I, _L, _U, _B, "bfloat16")
 _NOT_SIGNED = (_U, _B, "bfloat16")
 _NOT_NUMERIC = (_B, "bfloat16")
 _M, _P, _R = movement, pointwise, reduction
 
 REFUSED: dict[str, list[Refusal]] = {
+    **{name: _unary_refusals(_op(name), *_NOT_FLOAT) for name in _OF_FLOATS},
+    **{name: _unary_refusals(_op(name), *_NOT_SIGNED) for name in ("negative", "abs", "sign")},
     **{
-        name: _unary_refusals(OPS[name](np.random.default_rng(0), 0)[0], *_NOT_FLOAT)
-        for name in ("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "rsqrt", "sin", "cos",
-                     "floor", "step")
-    },
-    **{
-        name: _unary_refusals(OPS[name](np.random.default_rng(0), 0)[0], *_NOT_SIGNED)
-        for name in ("negative", "abs", "sign")
-    },
-    **{
-        name: _binary_refusals(OPS[name](np.random.default_rng(0), 0)[0], *_NOT_NUMERIC)
+        name: _binary_refusals(_op(name), *_NOT_NUMERIC)
         for name in ("add", "subtract", "multiply", "maximum", "minimum")
     },
+    **{name: _binary_refusals(_op(name), *_NOT_FLOAT) for name in ("divide", "power")},
     **{
-        name: _binary_refusals(OPS[name](np.random.default_rng(0), 0)[0], *_NOT_FLOAT)
-        for name in ("divide", "power")
-    },
-    **{
-        name: _binary_refusals(OPS[name](np.random.default_rng(0), 0)[0], "bfloat16")
+        name: _binary_refusals(_op(name), "bfloat16")
         for name in ("less", "less_equal", "equal", "not_equal")
     },
-    **{
-        name: _binary_refusals(OPS[name](np.random.default_rng(0), 0)[0], _F, _L)
-        for name in ("logical_and", "logical_or")
-    },
+    **{name: _binary_refusals(_op(name), _F, _L) for name in ("logical_and", "logical_or")},
     "logical_not": _unary_refusals(_P.LogicalNot(), _F, _L, _U),
     "where": [
         (_P.Where(), [((2,), _U), ((2,), _F), ((2,), _F)], DTypeError),

@@ -128,13 +128,6 @@ def test_uniforms_lie_in_the_unit_interval_and_spread_evenly(dtype: np.dtype) ->
     assert chi_squared < 45  # 15 degrees of freedom: exceeded once in ten thousand seeds
 
 
-def test_the_largest_words_stay_below_one() -> None:
-    word = np.array([ONES], np.uint32)
-    single = (word >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
-    assert single[0] < 1
-    assert word.astype(np.float64)[0] * 2.0**-32 < 1
-
-
 def test_seed_and_step_may_be_tensors() -> None:
     step = rv.Buffer(5, rv.int64)
     drawn = rv.random_uniform((3,), rv.constant(2), step + 1, 0)

@@ -40,9 +40,7 @@ def test_makes_once_then_reads(cache: ObjectCache) -> None:
 
 
 def flip(position: int) -> Callable[[bytes], bytes]:
-    return lambda data: (
-        data[:position] + bytes([data[position] ^ 1]) + data[position:][1:]
-    )
+    return lambda data: data[:position] + bytes([data[position] ^ 1]) + data[position:][1:]
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -134,8 +132,7 @@ def test_threads_wait_for_one_of_them(cache: ObjectCache) -> None:
 
     results: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: results.append(cache.object(KEY, make)))
-        for _ in range(8)
+        threading.Thread(target=lambda: results.append(cache.object(KEY, make))) for _ in range(8)
     ]
     for thread in threads:
         thread.start()

@@ -1,8 +1,6 @@
 """Whole programs of toy kernels: barriers, stopping, signals, forks, modes and clocks."""
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -66,7 +64,7 @@ def arrays(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
 def test_threads_see_what_others_wrote(mirror: Loaded, threads: int) -> None:
-    context, first, second = arrays(SIZE)
+    context, first, _ = arrays(SIZE)
     work = np.zeros(threads, np.int64)
     context[Slot.STEPS], context[Slot.WORK] = 2000, work.ctypes.data
     for turn in range(1, 3):
@@ -148,6 +146,16 @@ def test_sixteen_callers_at_once(mirror: Loaded) -> None:
     assert not failures
 
 
+def test_workers_are_kept_for_later_calls(mirror: Loaded) -> None:
+    context, _, _ = arrays(SIZE)
+    context[Slot.STEPS] = 1
+    team().run(mirror.address(ENTRY), context, 4)
+    before = threading.active_count()
+    for _ in range(20):
+        team().run(mirror.address(ENTRY), context, 4)
+    assert threading.active_count() == before
+
+
 def test_profile_counts_every_kernel(mirror: Loaded) -> None:
     context, _, _ = arrays(SIZE)
     profile = np.zeros(3, np.uint64)
@@ -183,7 +191,6 @@ def test_denormals_are_flushed_inside_and_kept_outside(inline: bool) -> None:
         team().run(program.address(ENTRY), context, 1, inline=inline)
     assert value[0] == 0
     assert np.array([tiny])[0] * np.float32(0.5) > 0
-    assert ctypes.c_float(5e-324 + 1e-40).value > 0
 
 
 @pytest.mark.parametrize("name", ["avx512", "avx2", "neon"])
@@ -191,7 +198,7 @@ def test_programs_compile_for_other_machines(name: str) -> None:
     assert compile_object(mirror_text(example_host(name)), example_host(name))
 
 
-def script(body: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def script(body: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
     """Run `body` in a process of its own, with this file's names and a loaded program."""
     head = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
@@ -206,7 +213,7 @@ def script(body: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
 
 
 INTERRUPT = """
-import time
+import signal, time
 context[Slot.STEPS] = 1 << 60
 def interrupt():
     while context[Slot.DONE] < 10:
@@ -226,23 +233,21 @@ print("whole")
 """
 
 INTERRUPTS = """
-import random, time
+import random, signal, time
 random.seed(0)
-main, hits, calls = threading.get_ident(), 0, 0
+hits = 0
 over = threading.Event()
 def interrupt():
     while not over.is_set():
         time.sleep(random.random() * 0.002)
         os.kill(os.getpid(), signal.SIGINT)
 def handler(*_):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 threading.Thread(target=interrupt).start()
-steps = 0
 context[Slot.STEPS] = 20
 while hits < 300:
-    caught = False
-    job_context = context
     try:
         signal.signal(signal.SIGINT, handler)
         try:
@@ -250,10 +255,8 @@ while hits < 300:
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        caught = True
-    hits += caught
-    if (first[0] - 0) % 2 or not (np.diff(first) == 1).all():
+        hits += 1
+    if first[0] % 2 or not (np.diff(first) == 1).all():
         print("broken", first[:4])
         break
 over.set()
@@ -300,4 +303,3 @@ def test_the_interpreter_ends_with_parked_workers() -> None:
     result = script("team().run(program.address(ENTRY), context, 4)", timeout=20)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
-    assert signal.SIGINT  # the scripts above use this file's imports

@@ -13,7 +13,6 @@ from ranvier.engines.native.kernels import (
     Reduce,
     RowKernel,
 )
-from ranvier.engines.native.schedule import Schedule
 
 FLOPS_PER_SECOND = 3e10
 BYTES_PER_SECOND = 1e10
@@ -57,17 +56,3 @@ def _pointwise_flops(kernel: RowKernel | MatmulKernel) -> int:
         for x in kernel.body.instructions
     )
     return counted * prod(kernel.body.domain)
-
-
-def describe_schedule(schedule: Schedule) -> str:
-    """Return a table of the kernels in order: FLOPs, bytes moved, what they compute."""
-    lines = [f"{'kernel':<24}{'MFLOP':>10}{'kB':>10}  computes"]
-    total = Cost(0, 0)
-    for kernel in schedule.sequenced.kernels:
-        cost = cost_of(kernel)
-        total += cost
-        names = " ".join(dict.fromkeys(node.op.name for node in kernel.nodes))
-        lines.append(f"{kernel.name:<24}{cost.flops / 1e6:>10.3f}{cost.bytes / 1e3:>10.1f}  {names}")
-    lines.append(f"{'total':<24}{total.flops / 1e6:>10.3f}{total.bytes / 1e3:>10.1f}")
-    lines.append(f"arena {schedule.arena.size / 1e3:.1f} kB")
-    return "\n".join(lines)

@@ -78,7 +78,7 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
     Where a tensor turns out to be needed in memory, or to be recomputed too often, the
     grouping starts again with that tensor anchored.
     """
-    order = topological(roots)
+    order = _scalars_first(topological(roots))
     stored = _needed_in_memory(order, roots, fuse)
     while True:
         try:
@@ -90,6 +90,18 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
         if not wasteful:
             return grouping
         stored |= wasteful
+
+
+def _scalars_first(order: Sequence[Tensor]) -> list[Tensor]:
+    """Put scalars made of scalars alone to the front: a schedule, a bias correction.
+
+    A kernel that uses them may then be joined by later tensors without waiting for them.
+    """
+    early: set[Tensor] = set()
+    for node in order:
+        if node.size == 1 and all(source in early for source in node.inputs):
+            early.add(node)
+    return sorted(order, key=lambda node: node not in early)
 
 
 def is_leaf(node: Tensor) -> bool:

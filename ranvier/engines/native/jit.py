@@ -67,7 +67,7 @@ class Loaded:
     def __init__(self, jit: Any, library: Any, symbols: Sequence[str]) -> None:
         self._jit = jit
         self._library = library
-        self._addresses = {name: library[name] for name in symbols}
+        self._addresses: dict[str, int] = {name: library[name] for name in symbols}
 
     def address(self, name: str) -> int:
         """The address of an exported symbol."""
@@ -124,7 +124,7 @@ def _optimize(module: Any, machine: Any) -> None:
 
     Emitted IR has its final loops and vectors; what is left is to promote stack slots, fold
     address arithmetic and simplify branches. LLVM's own pipelines take five times as
-    long for the same loops, and llvmlite loses 45 KB of memory with each of them that it makes.
+    long for the same loops, and llvmlite loses 45 KB of memory with each one that it runs.
     """
     with (
         llvm.create_pipeline_tuning_options(speed_level=1) as options,

@@ -173,17 +173,19 @@ class RowKernel(Kernel):
 class MatmulKernel(Kernel):
     """A batched matrix product with pointwise work before its store.
 
-    The left operand is packed, the right one lies as it is and is packed panel by panel.
+    Operands lie as they are and are packed piece by piece when needed; where many panels reuse
+    the left one, another kernel has packed it into `packed`.
     """
 
     plan: MatmulPlan
-    left: Place
+    left: Operand
     right: Operand
+    packed: Place | None
     partial: Place | None
     body: Body
 
     def reads(self) -> Iterator[Place]:
-        yield from (self.left, self.right.place)
+        yield from (self.packed or self.left.place, self.right.place)
         yield from (x.place for x in self.body.instructions if isinstance(x, Load))
 
     def writes(self) -> Iterator[Place]:
@@ -194,7 +196,7 @@ class MatmulKernel(Kernel):
     def __str__(self) -> str:
         shape = (*self.plan.batch, self.plan.m, self.plan.n)
         what = f"{'x'.join(map(str, shape))}, depth {self.plan.k}"
-        return f"{self.name}: matmul {what} of {self.left}, {self.right.place}\n{self.body}"
+        return f"{self.name}: matmul {what} of {self.left.place}, {self.right.place}\n{self.body}"
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from threading import Lock
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from ranvier.engines.native.cache import default_cache, emission_key
-from ranvier.engines.native.costs import Cost, cost_of, describe_schedule
+from ranvier.engines.native.costs import Cost, cost_of
+from ranvier.engines.native.describe import Profile, describe_schedule
 from ranvier.engines.native.emit.main import ENTRY, Slot
 from ranvier.engines.native.emit.module import emit_program
 from ranvier.engines.native.host import Host, host
@@ -47,8 +50,7 @@ class NativeProgram(Program):
         self._arena = aligned_empty((self.schedule.arena.size,), np.dtype(np.uint8), 4096)
         self._context = new_context(len(self._slots))
         self._constants = self._bind_fixed()
-        self._cycles: np.ndarray | None = None
-        self._profiled_seconds = 0.0
+        self._profile: Profile | None = None
         self._lock = Lock()
 
     # ------------------------------------------------------------ running
@@ -153,9 +155,29 @@ class NativeProgram(Program):
 
     # ------------------------------------------------------------ looking inside
 
+    def profile(self, *, steps: int = 1, **arrays: Any) -> dict[str, np.ndarray]:
+        """Run `steps` steps as a call does, and note the time of each kernel for `describe`."""
+        from ranvier.engines.native.peak import measure_peak
+
+        ticks = np.zeros(len(self.schedule.sequenced.kernels) + 1, np.uint64)
+        self._context[Slot.PROFILE] = ticks.ctypes.data
+        start = perf_counter()
+        try:
+            outputs = self(steps=steps, **arrays)
+        finally:
+            self._context[Slot.PROFILE] = 0
+        seconds = perf_counter() - start
+        threads = int(self._context[Slot.THREADS])
+        share = ticks[:-1] / max(int(ticks[:-1].sum()), 1)
+        self._profile = Profile(share * seconds / steps, measure_peak(threads), threads)
+        return outputs
+
     def describe(self) -> str:
-        """Return the kernels in order with FLOPs and bytes moved, and the arena's size."""
-        return describe_schedule(self.schedule)
+        """Return the kernels in order with FLOPs, bytes moved and the arena's size.
+
+        After `profile` also the time of each and its share of the machine's measured peak.
+        """
+        return describe_schedule(self.schedule, self._profile)
 
 
 def _slots(plan: Schedule) -> dict[Place, int]:

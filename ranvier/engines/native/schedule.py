@@ -184,14 +184,14 @@ class _Builder:
         if 0 in node.shape:
             return
         plan = plan_matmul(batch, m, n, k, node.dtype, self.host)
-        left = self._pack(i, plan, self._operand(node.inputs[0]))
-        right = self._operand(node.inputs[1])
+        left, right = map(self._operand, node.inputs)
+        packed = self._pack(i, plan, left) if plan.reuses_a else None
         partial = None
         if plan.partial_size:
             partial = Place("temporary", f"partial{i}", (plan.partial_size,), node.dtype)
-        self.built.append(
-            MatmulKernel(f"matmul{i}", tuple(draft.anchors), plan, left, right, partial, body)
-        )
+        nodes = tuple(draft.anchors)
+        kernel = MatmulKernel(f"matmul{i}", nodes, plan, left, right, packed, partial, body)
+        self.built.append(kernel)
 
     def _operand(self, operand: Tensor) -> Operand:
         (read,) = pull([(operand, identity(operand.shape))], self._available).reads
@@ -248,8 +248,10 @@ def _state_stores(kernel: Kernel) -> list[Store]:
 
 def _reads_elsewhere(kernel: Kernel, store: Store) -> bool:
     assert isinstance(kernel, RowKernel | MatmulKernel)
-    if isinstance(kernel, MatmulKernel) and kernel.right.place is store.place:
-        return True
+    if isinstance(kernel, MatmulKernel):
+        operands = (kernel.packed or kernel.left.place, kernel.right.place)
+        if store.place in operands:
+            return True
     loads = [x for x in kernel.body.instructions if isinstance(x, Load)]
     return any(x.place is store.place and (x.at != store.at or x.guards) for x in loads)
 

@@ -56,10 +56,11 @@ def _emit_kernel(
         case MatmulKernel():
             epilogue = emit_epilogue(module, kernel, slots, f"{name}_epilogue")
             partial = None if kernel.partial is None else slots[kernel.partial]
-            left, right = slots[kernel.left], _strided(kernel.right, slots, columns=True)
-            return emit_matmul(
-                module, host, kernel.plan, left, right, partial, epilogue, name
-            )
+            left: int | Operand = _strided(kernel.left, slots, columns=False)
+            if kernel.packed is not None:
+                left = slots[kernel.packed]
+            right = _strided(kernel.right, slots, columns=True)
+            return emit_matmul(module, host, kernel.plan, left, right, partial, epilogue, name)
     raise CompileError(f"there is no emitter for {type(kernel).__name__}")
 
 

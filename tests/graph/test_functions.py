@@ -1,0 +1,255 @@
+"""The public functions and operators against NumPy: values, shapes, dtypes, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from function_cases import CASES, normal, same
+
+import ranvier as rv
+from ranvier.errors import DTypeError, InputError, RanvierError, ShapeError
+from ranvier.graph import functions
+
+rng = np.random.default_rng(8)
+
+
+def public() -> list[str]:
+    """The functions of tensors that `ranvier` exports."""
+    ours = {name: value for name, value in vars(functions).items() if callable(value)}
+    return [
+        name
+        for name, value in vars(rv).items()
+        if ours.get(name) is value and not isinstance(value, type)
+    ]
+
+
+def test_every_public_function_has_a_case() -> None:
+    assert len(public()) > 50
+    assert set(public()) == set(CASES)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_as_numpy(name: str) -> None:
+    count = 0
+    for found, wanted in CASES[name]():
+        same(found, wanted)
+        count += 1
+    assert count
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_documented(name: str) -> None:
+    function = getattr(rv, name)
+    assert function.__name__ == name
+    assert function.__doc__
+    assert len(function.__doc__) < 300
+
+
+# ---------------------------------------------------------------- operators and methods
+
+
+@pytest.mark.parametrize("other", [2, 1.5, np.float64(0.5), np.full((3, 1), 1.25), np.ones(4)])
+def test_operators_on_either_side(other: Any) -> None:
+    x = np.asarray(rng.uniform(0.5, 2, (3, 4)))
+    t = rv.constant(x)
+    same(t + other, x + other)
+    same(other + t, other + x)
+    same(t - other, x - other)
+    same(other - t, other - x)
+    same(t * other, x * other)
+    same(other * t, other * x)
+    same(t / other, x / other)
+    same(other / t, other / x)
+    same(t**other, x**other)
+    same(other**t, other**x)
+    same(t < other, x < other)
+    same(other < t, other < x)
+    same(t <= other, x <= other)
+    same(t > other, x > other)
+    same(t >= other, x >= other)
+    same(t == other, x == other)
+    same(t != other, x != other)
+    same(-t, -x)
+    same(abs(-t), x)
+
+
+def test_logical_operators() -> None:
+    a, b = np.array([True, True, False]), np.array([True, False, False])
+    same(rv.constant(a) & b, a & b)
+    same(a & rv.constant(b), a & b)
+    same(rv.constant(a) | b, a | b)
+    same(False | rv.constant(b), b)
+    same(~rv.constant(a), ~a)
+
+
+def test_methods() -> None:
+    x = normal(2, 3)
+    t = rv.constant(x)
+    same(t.sum(1), x.sum(1))
+    same(t.mean(0, keepdims=True), x.mean(0, keepdims=True))
+    same(t.max(), x.max())
+    same(t.min(-1), x.min(-1))
+    same(t.argmax(1), x.argmax(1))
+    same(t.astype("float32"), x.astype("f"))
+    assert (t.ndim, t.size, len(t)) == (2, 6, 2)
+    assert [row.shape for row in t] == [(3,), (3,)]
+
+
+def test_numbers_take_the_dtype_of_the_tensor() -> None:
+    for dtype in ("float32", "float64", "int32", "int64", "uint8"):
+        t = rv.constant([1, 2], dtype)
+        assert (t + 1).dtype == t.dtype
+        assert (3 * t).dtype == t.dtype
+    same(rv.constant([1.0]) * np.float64(2), np.array([2], "f"))
+    same(rv.constant([3], "int64") * 2.0, np.array([6]))
+    same(rv.sum(rv.constant([True, True])), np.int64(2))
+    same(rv.sum(rv.constant([200, 100], "uint8")), np.int64(300))
+
+
+# ---------------------------------------------------------------- indexing
+
+KEYS: tuple[Any, ...] = (
+    0, -1, np.int64(2), slice(None), slice(1, None), slice(None, -1), slice(None, None, 2),
+    slice(None, None, -1), slice(-1, None, -2), slice(3, 0, -1), slice(10, 20), slice(2, 2),
+    slice(-100, 100, 3), slice(None, 1, -1), None, ..., (), (..., 0), (0, ...), (1, 2, 3),
+    (slice(1, 3), 0), (None, 0, None), (..., None), (slice(None, None, -2), ..., slice(2, None)),
+    (0, None, slice(None, None, -3)), (..., slice(None, None, -1), None, 1),
+    (-1, slice(4, None, -2), None), (slice(0, 0), 1),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_basic_indexing(key: Any) -> None:
+    x = normal(4, 5, 6)
+    same(rv.constant(x)[key], x[key])
+
+
+def test_random_slices() -> None:
+    for _ in range(300):
+        x = np.arange(int(rng.integers(0, 9)))
+        ends = [None if rng.random() < 0.3 else int(rng.integers(-11, 12)) for _ in range(2)]
+        step = int(rng.choice([-4, -3, -2, -1, 1, 2, 3, 4]))
+        key = slice(*ends, step)
+        same(rv.constant(x)[key], x[key])
+
+
+def test_index_tensors() -> None:
+    x = normal(4, 3)
+    for index in (np.array([3, 0, 3]), np.array([[1, 2]], np.int32)):
+        same(rv.constant(x)[index], x[index])
+        same(rv.constant(x)[rv.constant(index)], x[index])
+    same(rv.constant(x)[[1, 1, 0]], x[[1, 1, 0]])
+
+
+# ---------------------------------------------------------------- errors
+
+ONE = rv.constant([1.0, 2.0])
+TWO = rv.constant(np.ones((2, 3), "f"))
+WHOLE = rv.constant([1, 2])
+TRUTH = rv.constant([True, False])
+
+ERRORS: list[tuple[type[Exception], str, Callable[[], Any]]] = [
+    (ShapeError, "do not broadcast", lambda: ONE + TWO),
+    (ShapeError, "do not broadcast", lambda: rv.where(TRUTH, TWO, 0)),
+    (DTypeError, "float32 and float64", lambda: ONE + np.ones(2)),
+    (DTypeError, "float32 and int64", lambda: ONE * WHOLE),
+    (DTypeError, "1.5 does not fit int64", lambda: WHOLE + 1.5),
+    (DTypeError, "bool tensor", lambda: TRUTH & 1),
+    (DTypeError, "-1 does not fit uint8", lambda: WHOLE.astype("uint8") > -1),
+    (DTypeError, "not a tensor dtype", lambda: ONE.astype(None)),
+    (DTypeError, "300 does not fit uint8", lambda: WHOLE.astype("uint8") < 300),
+    (DTypeError, "divide takes float32", lambda: WHOLE / 2),
+    (DTypeError, "not a tensor dtype", lambda: ONE.astype("float16")),
+    (DTypeError, "not a tensor dtype", lambda: ONE.astype("nonsense")),
+    (ShapeError, "reshape", lambda: ONE.reshape(3)),
+    (ShapeError, "reshape", lambda: ONE.reshape(-1, 3)),
+    (ShapeError, "reshape", lambda: ONE.reshape(-1, -1)),
+    (ShapeError, "transpose", lambda: TWO.transpose(0, 0)),
+    (ShapeError, "axis 2 does not fit", lambda: rv.swapaxes(TWO, 0, 2)),
+    (ShapeError, "axis 2 does not fit", lambda: TWO.sum(2)),
+    (ShapeError, "does not fit", lambda: TWO.sum((0, 0))),
+    (ShapeError, "does not fit", lambda: TWO.sum((0, -2))),
+    (ShapeError, "axis -4 does not fit", lambda: rv.expand_dims(TWO, -4)),
+    (ShapeError, "broadcast_to", lambda: rv.broadcast_to(TWO, (3,))),
+    (ShapeError, "pad", lambda: rv.pad(TWO, [(1, 1)])),
+    (ShapeError, "pad", lambda: rv.pad(TWO, [(-1, 0), (0, 0)])),
+    (ShapeError, "at least one", lambda: rv.concatenate([])),
+    (ShapeError, "differ beside axis", lambda: rv.concatenate([TWO, rv.constant([[1.0]])])),
+    (DTypeError, "concatenate", lambda: rv.concatenate([ONE, WHOLE])),
+    (ShapeError, "scalar", lambda: ONE @ 2.0),
+    (ShapeError, "inner lengths 3 and 2", lambda: TWO @ TWO),
+    (ShapeError, "do not broadcast", lambda: normal(2, 1, 3) @ rv.constant(normal(3, 3, 1))),
+    (DTypeError, "one floating dtype", lambda: WHOLE @ WHOLE),
+    (ShapeError, "nothing along", lambda: rv.max(rv.input((0, 2)), 0)),
+    (ShapeError, "argmax", lambda: rv.argmax(rv.input((0,)))),
+    (DTypeError, "indices are float32", lambda: rv.take(TWO, ONE)),
+    (DTypeError, "indices are float32", lambda: TWO[ONE]),
+    (ShapeError, "no rows", lambda: rv.take(rv.input((0, 2)), WHOLE)),
+    (ShapeError, "3 indices for a tensor", lambda: TWO[0, 0, 0]),
+    (ShapeError, "index 2 is outside axis 0", lambda: TWO[2]),
+    (ShapeError, "index -4 is outside axis 1", lambda: TWO[:, -4]),
+    (DTypeError, "cannot index", lambda: TWO[1.5]),
+    (DTypeError, "cannot index", lambda: TWO[0, WHOLE]),
+    (DTypeError, "cannot index", lambda: TWO[True]),
+    (DTypeError, "cannot index", lambda: TWO["a"]),
+    (DTypeError, "random_bits", lambda: rv.random_bits((2,), 0, 0, 0, rv.float32)),
+    (ShapeError, "reduce it to a scalar", lambda: rv.gradients(ONE, [ONE])),
+    (DTypeError, "only floats do", lambda: rv.gradients(rv.sum(ONE), [WHOLE])),
+    (RanvierError, "rv.where", lambda: bool(ONE)),
+    (RanvierError, "rv.where", lambda: 1.0 in ONE),
+    (TypeError, "no length", lambda: len(rv.constant(1.0))),
+    (AttributeError, "immutable", lambda: setattr(ONE, "shape", ())),
+    (InputError, "has no value", lambda: rv.input((2,)).numpy()),
+]
+
+
+@pytest.mark.parametrize(("error", "part", "build"), ERRORS)
+def test_errors(error: type[Exception], part: str, build: Callable[[], Any]) -> None:
+    with pytest.raises(error) as raised:
+        build()
+    message = str(raised.value)
+    assert part in message
+    assert "\n" not in message
+
+
+# ---------------------------------------------------------------- leaves
+
+
+def test_constants_choose_their_dtype() -> None:
+    assert rv.constant(1.5).dtype == rv.float32
+    assert rv.constant([1, 2]).dtype == rv.int64
+    assert rv.constant([True]).dtype == rv.bool_
+    assert rv.constant(np.ones(2)).dtype == rv.float64
+    assert rv.constant(np.float64(1)).dtype == rv.float64
+    assert rv.constant(1, "uint8").dtype == rv.uint8
+
+
+def test_constants_do_not_follow_their_source() -> None:
+    source = np.ones(2)
+    tensor = rv.constant(source)
+    source[0] = 5
+    assert tensor.numpy().tolist() == [1, 1]
+
+
+def test_state_reads_copies_and_writes_in_place() -> None:
+    state = rv.Parameter([[1.0, 2.0]], name="w")
+    address = state.storage.ctypes.data
+    assert address % 64 == 0
+    copy = state.value
+    state.value = np.array([[3.0, 4.0]])
+    assert copy.tolist() == [[1, 2]]
+    assert state.value.tolist() == [[3, 4]]
+    assert state.storage.ctypes.data == address
+    assert (state * 2).numpy().tolist() == [[6, 8]]
+    with pytest.raises(ShapeError, match="w has shape"):
+        state.value = np.zeros(3)
+    with pytest.raises(AttributeError, match="immutable"):
+        state.shape = (2,)  # type: ignore[misc]
+
+
+def test_inputs_take_a_number_as_shape() -> None:
+    assert rv.input(3).shape == (3,)
+    assert rv.input((2, 3), "int32").dtype == rv.int32
