@@ -183,9 +183,9 @@ class Program(ABC):
 
     def _argument(self, name: str, tensor: Tensor, value: Any, steps: int | None) -> Argument:
         array = np.asarray(value)
-        if not isinstance(value, np.ndarray | np.generic):
-            if array.dtype.kind in "fiub" and not _loses(array, tensor.dtype):
-                array = array.astype(tensor.dtype)
+        plain = not isinstance(value, np.ndarray | np.generic) and array.dtype.kind in "fiub"
+        if plain and not _loses(array, tensor.dtype):
+            array = array.astype(tensor.dtype)
         if array.dtype != tensor.dtype:
             raise DTypeError(
                 f"input {name!r} is {tensor.dtype}, the array {array.dtype}; "

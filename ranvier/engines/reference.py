@@ -32,32 +32,31 @@ def evaluate(
 
 
 def evaluate_all(
-    order: Sequence[Tensor], inputs: Mapping[Tensor, np.ndarray], widen: bool = False
+    order: Sequence[Tensor], given: Mapping[Tensor, np.ndarray], widen: bool = False
 ) -> dict[Tensor, np.ndarray]:
-    """Return the value of every tensor of `order`, which lists inputs before users."""
-    values: dict[Tensor, np.ndarray] = {}
+    """Return the value of every tensor of `order`, which lists inputs before users.
+
+    Tensors in `given`, program inputs or any others, have the value that stands there.
+    """
+    values = dict(given)
     with np.errstate(all="ignore"):
         for tensor in order:
-            value = _compute(tensor, [values[source] for source in tensor.inputs], inputs, widen)
+            if tensor in given:
+                value = np.asarray(given[tensor])
+            else:
+                value = _compute(tensor, [values[source] for source in tensor.inputs], widen)
             if widen and tensor.dtype == dtypes.float32:
                 value = np.asarray(value, np.float64)
             values[tensor] = value
     return values
 
 
-def _compute(
-    tensor: Tensor,
-    arguments: Sequence[np.ndarray],
-    inputs: Mapping[Tensor, np.ndarray],
-    widen: bool,
-) -> np.ndarray:
+def _compute(tensor: Tensor, arguments: Sequence[np.ndarray], widen: bool) -> np.ndarray:
     if isinstance(tensor, State):
         return tensor.value
     if isinstance(tensor.op, Input):
-        if tensor not in inputs:
-            label = tensor.op.label or "an unnamed input"
-            raise InputError(f"{label} {tensor.shape} has no value; pass an array for it")
-        return np.asarray(inputs[tensor])
+        label = tensor.op.label or "an unnamed input"
+        raise InputError(f"{label} {tensor.shape} has no value; pass an array for it")
     if widen and isinstance(tensor.op, Cast) and tensor.dtype == dtypes.float32:
         return arguments[0].astype(np.float64)
     return np.asarray(tensor.op.meaning(np, *arguments))
@@ -85,10 +84,11 @@ class ReferenceProgram(Program):
 
     def describe(self) -> str:
         """Return the graph, a line for each tensor."""
-        return show(self.signature.outputs | {
+        updates = {
             f"new {state.label or i}": new
             for i, (state, new) in enumerate(self.signature.updates.items())
-        })
+        }
+        return show({**self.signature.outputs, **updates})
 
 
 def check_finite(order: Sequence[Tensor], values: Mapping[Tensor, np.ndarray], step: int) -> None:

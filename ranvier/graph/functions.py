@@ -436,7 +436,7 @@ def mean(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False
     """Mean over `axis` (all axes by default) of a floating tensor."""
     x = as_tensor(x)
     count = prod(x.shape[a] for a in axis_tuple(axis, x.ndim))
-    return sum(x, axis, keepdims) * (1.0 / builtins.max(count, 1))
+    return multiply(sum(x, axis, keepdims), 1.0 / builtins.max(count, 1))
 
 
 def var(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
@@ -454,14 +454,14 @@ def relu(x: Any) -> Tensor:
 def gelu(x: Any) -> Tensor:
     """x times the normal distribution function of x (Hendrycks & Gimpel, 2016)."""
     x = as_tensor(x)
-    return x * 0.5 * (1 + erf(x * 0.5**0.5))
+    return multiply(x * 0.5, 1 + erf(x * 0.5**0.5))
 
 
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """The logarithm of softmax, safe for large logits."""
     x = as_tensor(x)
     shifted = x - stop_gradient(max(x, axis, keepdims=True))
-    return shifted - log(sum(exp(shifted), axis, keepdims=True))
+    return subtract(shifted, log(sum(exp(shifted), axis, keepdims=True)))
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:

@@ -130,7 +130,7 @@ def constant(value: Any, dtype: Any = None) -> Tensor:
 
 def input(shape: Any, dtype: Any = float32, name: str | None = None) -> Tensor:  # noqa: A001
     """Return a placeholder of `shape` and `dtype` that the program's caller fills."""
-    shape = tuple(int(n) for n in ((shape,) if np.isscalar(shape) else shape))
+    shape = tuple(int(n) for n in ((shape,) if isinstance(shape, int | np.integer) else shape))
     if any(n < 0 for n in shape):
         raise ShapeError(f"input {name or ''}: shape {shape} has a negative axis")
     dtype = as_dtype(dtype)

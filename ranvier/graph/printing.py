@@ -29,13 +29,16 @@ def describe_tensor(tensor: Tensor) -> str:
 
 def show(outputs: Iterable[Tensor] | Mapping[str, Tensor]) -> str:
     """Return the whole graph below `outputs`, a line for each tensor."""
-    named = dict(outputs) if isinstance(outputs, Mapping) else None
-    roots = list(named.values()) if named is not None else list(outputs)
+    named: dict[str, Tensor]
+    if isinstance(outputs, Mapping):
+        named = dict(outputs)
+    else:
+        named = {str(i): root for i, root in enumerate(outputs)}
+    roots = list(named.values())
     order = topological(roots)
     number = {tensor: f"%{i}" for i, tensor in enumerate(order)}
     lines = [_line(tensor, number) for tensor in order]
-    labels = named or {str(i): root for i, root in enumerate(roots)}
-    lines += [f"return {label} = {number[root]}" for label, root in labels.items()]
+    lines += [f"return {label} = {number[root]}" for label, root in named.items()]
     return "\n".join(lines)
 
 

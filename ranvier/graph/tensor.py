@@ -55,7 +55,7 @@ class Op:
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes by name, for printing."""
-        declared = fields(self) if is_dataclass(self) else ()
+        declared: tuple[Any, ...] = fields(self) if is_dataclass(self) else ()
         return {field.name: getattr(self, field.name) for field in declared}
 
 

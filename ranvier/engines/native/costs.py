@@ -18,8 +18,20 @@ FLOPS_PER_SECOND = 3e10
 BYTES_PER_SECOND = 1e10
 """Cautious rates of one core, to tell short calls from long ones."""
 
-FREE = ("stop_gradient", "cast", "where", "less", "less_equal", "equal", "not_equal")
-FREE += ("logical_and", "logical_or", "logical_not")
+FREE = frozenset(
+    [
+        "stop_gradient",
+        "cast",
+        "where",
+        "less",
+        "less_equal",
+        "equal",
+        "not_equal",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+    ]
+)
 """Pointwise ops that are not counted as arithmetic."""
 
 

@@ -40,7 +40,8 @@ class Affine:
         """Return the same function after each domain dimension i was split into pieces[i]."""
         terms: list[int] = []
         for term, split in zip(self.terms, pieces, strict=True):
-            terms += [term * stride if n > 1 else 0 for n, stride in zip(split, row_major(split), strict=True)]
+            steps = zip(split, row_major(split), strict=True)
+            terms += [term * stride if n > 1 else 0 for n, stride in steps]
         return Affine(self.offset, tuple(terms))
 
     def __add__(self, other: Affine) -> Affine:
@@ -89,7 +90,7 @@ def common_refinement(first: Shape, second: Shape) -> tuple[list[Shape], list[Sh
     Neither box has dimensions of length 1 or 0.
     """
     if first == second or prod(first) == 0:
-        same = [(n,) for n in first]
+        same: list[Shape] = [(n,) for n in first]
         return (same, same) if first == second else None
     bounds = sorted({prod(s[i:]) for s in (first, second) for i in range(len(s) + 1)})
     if prod(first) != prod(second) or any(hi % lo for lo, hi in pairwise(bounds)):

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from ranvier.engines.native.contraction_plan import TileHost
 from ranvier.engines.native.emit.body import positions
+from ranvier.engines.native.host import Host
 from ranvier.engines.native.indexmap import Affine, Guard
 from ranvier.engines.native.kernels import Body, Choose, Instruction, Load, Reduce, Store
 
@@ -49,7 +49,7 @@ class Loops:
         return len(self.body.domain) - 1 if self.style == "row" else self.body.rows - 1
 
 
-def shape_loops(body: Body, host: TileHost) -> Loops:
+def shape_loops(body: Body, host: Host) -> Loops:
     """Merge dimensions, choose the style and the length of the vector."""
     body = coalesced(body)
     reduces = any(isinstance(x, Reduce) for x in body.instructions)
@@ -71,7 +71,7 @@ def shape_loops(body: Body, host: TileHost) -> Loops:
     return Loops(body, "row" if by_column else "column", lanes, 0)
 
 
-def _pointwise_loops(body: Body, host: TileHost) -> Loops:
+def _pointwise_loops(body: Body, host: Host) -> Loops:
     vector = _best(body, range(len(body.domain)))
     if vector is None:
         return Loops(replace(body, rows=0), "row", 0, 0)
@@ -155,14 +155,14 @@ def _neighbours(body: Body, d: int) -> int:
     return sum(2 if s == 1 else 0 if s == 0 else -1 for s in steps)
 
 
-def _base_lanes(body: Body, host: TileHost) -> int:
+def _base_lanes(body: Body, host: Host) -> int:
     widths = [x.dtype.itemsize for x in body.instructions]
     common = [w for w in widths if w >= 4]
     smallest = min(common, default=max(widths, default=4))
     return max(host.vector_bytes // smallest, 1)
 
 
-def _lanes(body: Body, host: TileHost, length: int) -> int:
+def _lanes(body: Body, host: Host, length: int) -> int:
     """One to four registers' worth, as the loop's length and the body's size allow."""
     lanes = _base_lanes(body, host)
     most = 2 if len(body.instructions) > WIDE_BODY else 4

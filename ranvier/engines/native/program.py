@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ranvier.engines.native.bisect import Difference, first_difference
 from ranvier.engines.native.cache import default_cache, emission_key
 from ranvier.engines.native.costs import Cost, cost_of
 from ranvier.engines.native.describe import Profile, describe_schedule
@@ -46,7 +47,7 @@ class NativeProgram(Program):
         self.schedule = schedule(signature, options, self.host)
         self._cost = sum((cost_of(k) for k in self.schedule.sequenced.kernels), Cost(0, 0))
         self._slots = _slots(self.schedule)
-        self._loaded = _load(self.schedule, self._slots, self.host)
+        self._loaded: Loaded | None = _load(self.schedule, self._slots, self.host)
         self._arena = aligned_empty((self.schedule.arena.size,), np.dtype(np.uint8), 4096)
         self._context = new_context(len(self._slots))
         self._constants = self._bind_fixed()
@@ -99,23 +100,53 @@ class NativeProgram(Program):
         for step in range(steps):
             for name, tensor in self.signature.inputs.items():
                 if tensor in self.schedule.leaves and arguments[name].streamed:
-                    self._point(self.schedule.leaves[tensor], arguments[name].array[step], 0)
+                    here = arguments[name].array[step : step + 1]
+                    self._point(self.schedule.leaves[tensor], here, 0)
             for name, array in outputs.items():
-                self._point(self.schedule.outputs[name], array[step], 0)
-            before = {leaf: leaf.value for leaf in order if isinstance(leaf, State)}
+                self._point(self.schedule.outputs[name], array[step : step + 1], 0)
+            given = self._leaves(arguments, step)
             self._call(1)
-            given = {
-                tensor: arguments[name].array[step] if arguments[name].streamed else a.array
-                for name, tensor in self.signature.inputs.items()
-                for a in (arguments[name],)
-            }
-            results = {place: outputs[name][step] for name, place in self.schedule.outputs.items()}
-            check_finite(order, {**given, **before, **self.stored(results)}, step)
+            check_finite(order, {**given, **self._stored(outputs, step)}, step)
 
-    def stored(self, outputs: Mapping[Place, np.ndarray]) -> dict[Tensor, np.ndarray]:
-        """The tensors that lie in memory after a step, as far as nothing has overwritten them."""
+    def bisect(self, **arrays: Any) -> Difference | None:
+        """Run one step beside the reference and return the first kernel's result that differs.
+
+        The step runs as it is compiled but with nothing in place; the state is left as it was.
+        None means that every kernel agrees with NumPy.
+        """
+        options = replace(self.options, in_place=False, check_finite=False)
+        debug = NativeProgram(self.signature, options)
+        arguments = debug._bind(arrays, None)
+        given = debug._leaves(arguments, 0)
+        before = {state: state.value for state in self.signature.updates}
+        try:
+            outputs = {name: array[None] for name, array in debug(**arrays).items()}
+            new = {root: state.value for state, root in debug.schedule.updates.items()}
+        finally:
+            for state, value in before.items():
+                state.value = value
+        values = {**given, **new, **debug._stored(outputs, 0)}
+        debug.release()
+        return first_difference(debug.schedule.sequenced.kernels, values)
+
+    def _leaves(self, arguments: Mapping[str, Argument], step: int) -> dict[Tensor, np.ndarray]:
+        """The value of every leaf before a step."""
+        values: dict[Tensor, np.ndarray] = {}
+        for name, tensor in self.signature.inputs.items():
+            argument = arguments[name]
+            values[tensor] = argument.array[step] if argument.streamed else argument.array
+        for leaf in self.schedule.leaves:
+            if isinstance(leaf, State):
+                values[leaf] = leaf.value
+            elif isinstance(leaf.op, Constant):
+                values[leaf] = leaf.op.value
+        return values
+
+    def _stored(self, outputs: Mapping[str, np.ndarray], step: int) -> dict[Tensor, np.ndarray]:
+        """What kernels have stored in a step; whole only where nothing shares memory."""
+        results = {place: outputs[name][step] for name, place in self.schedule.outputs.items()}
         return {
-            tensor: outputs[place] if place in outputs else self._temporary(place)
+            tensor: results[place] if place in results else self._temporary(place).copy()
             for tensor, place in self.schedule.stored.items()
         }
 

@@ -1,6 +1,6 @@
 """Scheduling: from a checked graph to kernels in order, and the memory that they need.
 
-    lower -> group -> kernels (places, bodies, packing) -> hazards of state -> order -> memory
+lower -> group -> kernels (places, bodies, packing) -> hazards of state -> order -> memory
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Schedule:
     """Everything that emission needs.
 
     leaves: where inputs, constants and state lie; outputs: where each output goes.
-    stored: the tensors that lie in memory, each with its place.
+    stored: the tensors that lie in memory, each with its place; updates: the new value of each
+    state, which replaces the old one.
     """
 
     sequenced: Sequenced
@@ -49,6 +50,7 @@ class Schedule:
     leaves: Mapping[Tensor, Place]
     outputs: Mapping[str, Place]
     stored: Mapping[Tensor, Place]
+    updates: Mapping[State, Tensor]
 
     def __str__(self) -> str:
         lines: list[str] = []
@@ -70,7 +72,9 @@ def schedule(signature: Signature, options: Options, host: TileHost) -> Schedule
     sequenced = sequence(kernels)
     arena = allocate(sequenced, reuse=options.in_place)
     check_arena(sequenced, arena)
-    return Schedule(sequenced, arena, builder.leaves, builder.outputs, builder.stored)
+    return Schedule(
+        sequenced, arena, builder.leaves, builder.outputs, builder.stored, signature.updates
+    )
 
 
 @dataclass

@@ -97,7 +97,9 @@ class Plan:
 
 def plan_body(body: Body, inner: Iterable[int]) -> Plan:
     """Decide when to evaluate what, given the dimensions that the inner loops run over."""
-    inside, level, depth = set(inner), [], []
+    inside = set(inner)
+    level: list[int] = []
+    depth: list[int] = []
     for x in body.instructions:
         args = arguments(x)
         reach = max((level[a] for a in args), default=CONSTANT)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
+from typing import TypeAlias
 
 from llvmlite import ir
 
@@ -22,6 +23,9 @@ from ranvier.graph.ops.random import (
     Random,
     RandomBits,
 )
+
+Work: TypeAlias = tuple[int, Callable[[Value], None]]
+"""The number of units, and what emits one of them."""
 
 GROUP = 16
 """Philox blocks that one group of 64 neighbouring words comes from."""
@@ -66,7 +70,7 @@ def _row(b: Value, base: Value, place: Place, position: Value, rows: int) -> Val
     return e.minimum(b, low, rows - 1)
 
 
-def _take(b: Value, kernel: IndexKernel, sources: list[Value], result: Value):  # type: ignore[no-untyped-def]
+def _take(b: Value, kernel: IndexKernel, sources: list[Value], result: Value) -> Work:
     """A unit copies one row."""
     x, indices = kernel.sources
     rows, *rest = kernel.shapes[0]
@@ -84,7 +88,9 @@ def _take(b: Value, kernel: IndexKernel, sources: list[Value], result: Value):  
     return indices.size, emit
 
 
-def _scatter_add(b: Value, host: TileHost, kernel: IndexKernel, sources: list[Value], result: Value):  # type: ignore[no-untyped-def]
+def _scatter_add(
+    b: Value, host: TileHost, kernel: IndexKernel, sources: list[Value], result: Value
+) -> Work:
     """A unit owns a block of columns of all result rows and adds the updates in order.
 
     So each element's sum has the order of the updates, whatever the number of threads.
@@ -117,7 +123,7 @@ def _scatter_add(b: Value, host: TileHost, kernel: IndexKernel, sources: list[Va
 # ---------------------------------------------------------------- Philox4x32-10
 
 
-def _random(b: Value, kernel: IndexKernel, sources: list[Value], result: Value):  # type: ignore[no-untyped-def]
+def _random(b: Value, kernel: IndexKernel, sources: list[Value], result: Value) -> Work:
     """A unit draws one group: 64 words from 16 blocks."""
     op = kernel.op
     assert isinstance(op, Random)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from llvmlite import ir
 
+from ranvier.engines.native import kernels
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import emit_matmul
 from ranvier.engines.native.emit.epilogue import emit_epilogue
@@ -13,7 +14,6 @@ from ranvier.engines.native.emit.indexing import emit_indexing
 from ranvier.engines.native.emit.main import Barrier, Call, Step, emit_main
 from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a
 from ranvier.engines.native.emit.rows import emit_rows
-from ranvier.engines.native import kernels
 from ranvier.engines.native.host import Host
 from ranvier.engines.native.kernels import (
     IndexKernel,

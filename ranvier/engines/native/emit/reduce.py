@@ -19,7 +19,11 @@ from ranvier.engines.native.emit.builder import I64, Value
 from ranvier.engines.native.emit.pointwise import TABLE, literal, value_type
 from ranvier.engines.native.kernels import Reduce
 from ranvier.engines.native.loops import Loops
-from ranvier.graph.ops.reduction import ArgMax, Max, Sum
+from ranvier.graph.ops.reduction import ArgMax, Max, Min, Sum
+from ranvier.graph.tensor import Op
+
+COMBINED: dict[type[Op], str] = {Sum: "add", Max: "maximum", Min: "minimum"}
+"""The pointwise op that combines two partial results of each reduction."""
 
 
 class Accumulator(ABC):
@@ -53,7 +57,7 @@ class _Fold(Accumulator):
     def __init__(self, b: Value, x: Reduce, dtype: DType, loops: Loops, empty: bool) -> None:
         self.dtype = dtype
         self.across = loops.style == "row" and loops.lanes > 0
-        self.name = "add" if isinstance(x.op, Sum) else "maximum" if isinstance(x.op, Max) else "minimum"
+        self.name = COMBINED[type(x.op)]
         self.type = value_type(dtype, loops.lanes)
         self.identity = _identity(self.name, dtype, empty)
         self.slot = b.alloca(self.type)

@@ -9,7 +9,6 @@ from math import prod
 
 from llvmlite import ir
 
-from ranvier.engines.native.contraction_plan import TileHost
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.access import Point
 from ranvier.engines.native.emit.body import (
@@ -22,13 +21,14 @@ from ranvier.engines.native.emit.body import (
 )
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.reduce import Accumulator, accumulator
+from ranvier.engines.native.host import Host
 from ranvier.engines.native.kernels import Body, Place, Reduce, RowKernel, Store
 from ranvier.engines.native.loops import Loops, shape_loops
 from ranvier.graph.tensor import Shape
 
 
 def emit_rows(
-    module: Value, host: TileHost, kernel: RowKernel, slots: Mapping[Place, int], name: str
+    module: Value, host: Host, kernel: RowKernel, slots: Mapping[Place, int], name: str
 ) -> Value:
     """Emit the kernel function `name`: each thread works on its share of the units."""
     loops = shape_loops(kernel.body, host)
