@@ -238,8 +238,7 @@ def product(b: Builder) -> None:
     if a.ndim >= 2 and b.flag():
         a = rv.swapaxes(a, -1, -2)
     k, n = a.shape[-1], b.choose((1, 2, 3, 7, 16, 17, 33))
-    while prod(a.shape[:-1]) * n > MOST_ELEMENTS:
-        n = 1 if n < 4 else n // 4
+    n = max(1, min(n, MOST_ELEMENTS // max(1, prod(a.shape[:-1]))))
     lead = a.shape[:-2] if b.flag() else ()
     shape: Shape = (k,) if b.flag() and not lead else (*lead, k, n)
     if prod(shape) > MOST_ELEMENTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,9 +147,18 @@ def as_array(value: Any, dtype: Any = None) -> np.ndarray:
     return np.ascontiguousarray(array.astype(as_dtype(dtype), copy=False)).reshape(array.shape)
 
 
+_PAGE = 4096
+_allocated = itertools.count()
+
+
 def aligned_empty(shape: Shape, dtype: DType, alignment: int = 64) -> np.ndarray:
-    """Return an uninitialized contiguous array whose first byte is aligned."""
+    """Return an uninitialized contiguous array whose first byte is aligned.
+
+    Large arrays begin at different distances from a page's start: a load that follows a store
+    at the same distance in another page would have to wait for it ("4K aliasing").
+    """
     count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    raw = np.empty(count + alignment, np.uint8)
-    start = -raw.ctypes.data % alignment
+    shift = next(_allocated) * 17 * alignment % _PAGE if count >= _PAGE > alignment else 0
+    raw = np.empty(count + alignment + shift, np.uint8)
+    start = -raw.ctypes.data % alignment + shift
     return raw[start : start + count].view(dtype).reshape(shape)

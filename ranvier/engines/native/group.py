@@ -252,12 +252,19 @@ class _Grouper:
             for d, piece in zip(order, fit[0], strict=True):
                 theirs[d] = piece
             spread = _Spread(order, theirs, fit[1])
-            related = draft.domain == () or any(self.home.get(r.node) == k for r in pulled.reads)
-            if related and self._agree(k, theirs, pulled, spread.affine):
+            if self._related(k, pulled) and self._agree(k, theirs, pulled, spread.affine):
                 draft.refine(theirs)
                 self._record(k, node, spread.map(where), _moved(pulled, spread.map))
                 return True
         return False
+
+    def _related(self, k: int, pulled: Pulled) -> bool:
+        """Whether kernel k computes or reads something that was pulled, or only scalars."""
+        draft = self.drafts[k]
+        return draft.domain == () or any(
+            self.home.get(read.node) == k or (read.node.size > 1 and read.node in draft.reads)
+            for read in pulled.reads
+        )
 
     def _agree(
         self,

@@ -29,6 +29,18 @@ col0 + j]. Rows of the tile are aligned like vectors and padded with zeros to wh
 
 
 @dataclass(frozen=True)
+class Epilogue:
+    """What happens to a tile beside its sums, as two functions of type `EPILOGUE_TYPE`.
+
+    `prefetch` asks for the memory that `finish` will read or write, while the sums are
+    computed; `finish` stores the finished tile.
+    """
+
+    prefetch: Value
+    finish: Value
+
+
+@dataclass(frozen=True)
 class _Buffers:
     """Where the operands and the partial sums lie; these on the stack where one segment does.
 
@@ -60,7 +72,7 @@ def emit_matmul(
     a_operand: int | Operand,
     b_operand: int | Operand,
     partial_slot: int | None,
-    epilogue: Value,
+    epilogue: Epilogue,
     name: str,
 ) -> Value:
     """The kernel `name` that multiplies A by B and hands the tiles of C to `epilogue`.
@@ -164,7 +176,7 @@ def _emit_run(
     block: Value,
     run: _Run,
     table: Value,
-    epilogue: Value,
+    epilogue: Epilogue,
 ) -> None:
     """Work through a run of tiles for one K block; finish the tiles after the last K block."""
     scalar = e.element_type(plan.dtype)
@@ -185,10 +197,14 @@ def _emit_run(
         tile = buffers.partial
         if plan.depth.pieces > 1:
             tile = e.element(b, tile, e.add(b, sums, e.mul(b, row, width)), scalar)
+        last = b.icmp_signed("==", block, e.i64(plan.depth.pieces - 1))
+        part = [table, tile, width, run.batch, row, rows, column, columns]
+        with b.if_then(last):
+            b.call(epilogue.prefetch, part)
         arguments = [a_tile, b_panel, count, tile, block]
         _call_microkernel(b, host, plan, rows, vectors, arguments)
-        with b.if_then(b.icmp_signed("==", block, e.i64(plan.depth.pieces - 1))):
-            b.call(epilogue, [table, tile, width, run.batch, row, rows, column, columns])
+        with b.if_then(last):
+            b.call(epilogue.finish, part)
 
 
 def _call_microkernel(

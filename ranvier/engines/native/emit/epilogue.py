@@ -9,7 +9,7 @@ from llvmlite import ir
 
 from ranvier.engines.native.contraction_plan import MatmulPlan
 from ranvier.engines.native.emit import builder as e
-from ranvier.engines.native.emit.access import Point
+from ranvier.engines.native.emit.access import Point, position
 from ranvier.engines.native.emit.body import (
     CONSTANT,
     INNER,
@@ -19,24 +19,70 @@ from ranvier.engines.native.emit.body import (
     addresses,
     plan_body,
 )
-from ranvier.engines.native.emit.builder import I64, PTR, VOID, Value
+from ranvier.engines.native.emit.builder import I64, PTR, Value
+from ranvier.engines.native.emit.contraction import EPILOGUE_TYPE, Epilogue
 from ranvier.engines.native.emit.rows import delinearized
+from ranvier.engines.native.indexmap import Affine
 from ranvier.engines.native.kernels import Body, Load, MatmulKernel, Place, Store
 from ranvier.engines.native.loops import coalesced
 
-EPILOGUE_TYPE = ir.FunctionType(VOID, [PTR, PTR, I64, I64, I64, I64, I64, I64])
-"""(pointer table, tile, its row stride, batch, first row, rows, first column, columns)."""
+LINE = 64
+"""Bytes of a cache line."""
 
 
 def emit_epilogue(
     module: Value, kernel: MatmulKernel, slots: Mapping[Place, int], name: str
+) -> Epilogue:
+    """Emit the functions that prefetch for a tile and finish it."""
+    body = coalesced(kernel.body)
+    prefetch = _emit_prefetch(module, kernel, body, slots, f"{name}_prefetch")
+    return Epilogue(prefetch, _emit_finish(module, kernel, body, slots, f"{name}_finish"))
+
+
+def _emit_prefetch(
+    module: Value, kernel: MatmulKernel, body: Body, slots: Mapping[Place, int], name: str
 ) -> Value:
-    """Emit the function `name` that works on one tile, row by row, by vectors of columns."""
+    """Ask for the lines of the rows that will be read or written, if they lie in sequence."""
+    function = ir.Function(module, EPILOGUE_TYPE, name)
+    function.linkage = "internal"
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    table, _, _, batch, row0, rows, column0, columns = function.args
+    above = e.add(b, e.mul(b, batch, kernel.plan.m), row0)
+    touched = _rows_touched(body)
+    address = addresses(b, table, {place: slots[place] for place, _ in touched})
+    with e.loop(b, 0, rows if touched else 0) as i:
+        indices = delinearized(b, e.add(b, above, i), body.domain[: body.rows])
+        point = Point((*indices, column0))
+        for (place, at), written in touched.items():
+            size = place.dtype.itemsize
+            first = b.ptrtoint(address(place), I64)
+            first = b.add(first, e.mul(b, position(b, at, point), size))
+            with e.loop(b, 0, e.mul(b, columns, size), LINE) as byte:
+                e.prefetch(b, b.inttoptr(b.add(first, byte), PTR), written)
+    b.ret_void()
+    return function
+
+
+def _rows_touched(body: Body) -> dict[tuple[Place, Affine], bool]:
+    """The places that a tile reads or writes row by row, and whether it writes them."""
+    touched: dict[tuple[Place, Affine], bool] = {}
+    for x in body.instructions:
+        if not isinstance(x, Load | Store) or len(body.columns) != 1:
+            continue
+        if x.at.terms[-1] == 1 and any(x.at.terms[:-1]) and not (isinstance(x, Load) and x.guards):
+            written = isinstance(x, Store)
+            touched[x.place, x.at] = touched.get((x.place, x.at), False) or written
+    return touched
+
+
+def _emit_finish(
+    module: Value, kernel: MatmulKernel, body: Body, slots: Mapping[Place, int], name: str
+) -> Value:
+    """Work on one tile, row by row, by vectors of columns."""
     function = ir.Function(module, EPILOGUE_TYPE, name)
     function.linkage = "internal"
     b = ir.IRBuilder(function.append_basic_block("entry"))
     table, tile, tile_stride, batch, row0, rows, column0, columns = function.args
-    body = coalesced(kernel.body)
     touched = (x.place for x in body.instructions if isinstance(x, Load | Store))
     used = {place: slots[place] for place in touched}
     evaluator = Evaluator(b, body, addresses(b, table, used))

@@ -1,0 +1,30 @@
+"""One fresh process: how long until the first step? Prints a JSON line; `python start.py mlp`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from time import perf_counter
+
+began = perf_counter()
+import ranvier  # noqa: E402, F401 (the import is what is timed)
+
+imported = perf_counter()
+
+
+def main(name: str) -> None:
+    """Time compilation and the first step, whose inputs are ready."""
+    import steps
+
+    step = steps.STEPS[name]()
+    start = perf_counter()
+    program = step.compile()
+    compiled = perf_counter()
+    program(index=step.index(1)[0], **step.arrays)
+    end = perf_counter()
+    times = {"import": imported - began, "compile": compiled - start, "first": end - compiled}
+    print(json.dumps(times))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
