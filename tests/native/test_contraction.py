@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from ranvier.engines.native.contraction_plan import Cut, MatmulPlan, plan_matmul
 from ranvier.engines.native.emit import builder as e
-from ranvier.engines.native.emit.contraction import EPILOGUE_TYPE, emit_matmul
+from ranvier.engines.native.emit.contraction import EPILOGUE_TYPE, Epilogue, emit_matmul
 from ranvier.engines.native.emit.microkernel import microkernel
 from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a, side_b
 from ranvier.engines.native.host import Host, example_host, host
@@ -59,7 +59,7 @@ def emit(plan: MatmulPlan, machine: Host, a: Operand, b: Operand, packed: str) -
         emit_pack(module, side_a(plan), a, PACKED_A, "pack_a"),
         emit_pack(module, side_b(plan), b, PACKED_B, "pack_b"),
     ]
-    epilogue = store_epilogue(module, plan)
+    epilogue = Epilogue(None, store_epilogue(module, plan))
     left: int | Operand = PACKED_A if "a" in packed else a
     right: int | Operand = PACKED_B if "b" in packed else b
     partial = PARTIAL if plan.partial_size else None

@@ -32,11 +32,11 @@ col0 + j]. Rows of the tile are aligned like vectors and padded with zeros to wh
 class Epilogue:
     """What happens to a tile beside its sums, as two functions of type `EPILOGUE_TYPE`.
 
-    `prefetch` asks for the memory that `finish` will read or write, while the sums are
+    `prefetch`, if there is one, asks for the memory that `finish` will read or write, while the sums are
     computed; `finish` stores the finished tile.
     """
 
-    prefetch: Value
+    prefetch: Value | None
     finish: Value
 
 
@@ -199,8 +199,9 @@ def _emit_run(
             tile = e.element(b, tile, e.add(b, sums, e.mul(b, row, width)), scalar)
         last = b.icmp_signed("==", block, e.i64(plan.depth.pieces - 1))
         part = [table, tile, width, run.batch, row, rows, column, columns]
-        with b.if_then(last):
-            b.call(epilogue.prefetch, part)
+        if epilogue.prefetch is not None:
+            with b.if_then(last):
+                b.call(epilogue.prefetch, part)
         arguments = [a_tile, b_panel, count, tile, block]
         _call_microkernel(b, host, plan, rows, vectors, arguments)
         with b.if_then(last):
