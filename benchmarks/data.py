@@ -39,6 +39,10 @@ class Momentum:
     momentum: float = 0.9
 
 
+ADAM = Adam()
+MOMENTUM = Momentum()
+
+
 def weights(name: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """The initial (weight [in, out], bias [out]) of each layer (He et al., 2015)."""
     rng = np.random.default_rng(0)
@@ -58,11 +62,11 @@ def dataset(name: str) -> dict[str, np.ndarray]:
     first, last = SIZES[name][0], SIZES[name][-1]
     if name == "small":
         x = rng.standard_normal((ROWS, first)).astype(np.float32)
-        mixing = rng.standard_normal((first, last)).astype(np.float32)
-        return {"x": x, "y": np.tanh(x @ mixing)}
+        return {"x": x, "y": np.tanh(x @ rng.standard_normal((first, last)).astype(np.float32))}
     # Rows with a few hidden causes, scaled to [0, 1] as pixels are.
     causes = rng.standard_normal((ROWS, 16)).astype(np.float32)
-    x = 1 / (1 + np.exp(-causes @ rng.standard_normal((16, first)).astype(np.float32)))
+    mixing = rng.standard_normal((16, first)).astype(np.float32) / 4
+    x = (1 / (1 + np.exp(-causes @ mixing))).astype(np.float32)
     if name == "autoencoder":
         return {"x": x}
     labels = (causes @ rng.standard_normal((16, last)).astype(np.float32)).argmax(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import steps
@@ -35,7 +36,10 @@ def matmul_case(name: str) -> worker.Case:
     product = (a.T if left else a) @ (b.T if right else b)
     program = rv.compile({"a": a, "b": b}, {}, {result: product}, threads=host().cores)
     rng = np.random.default_rng(0)
-    arrays = {key: rng.standard_normal(s).astype(np.float32) for key, s in zip("ab", shapes)}
+    arrays: dict[str, Any] = {
+        key: rng.standard_normal(shape).astype(np.float32)
+        for key, shape in zip("ab", shapes, strict=True)
+    }
     program(steps=1, **arrays)
     return lambda count: program(steps=count, **arrays)
 

@@ -36,9 +36,9 @@ def network(name: str) -> nn.Sequential:
 def optimizer(name: str, net: nn.Module, **options: bool) -> torch.optim.Optimizer:
     """The optimizer of the table."""
     if name == "mlp":
-        rule = data.Momentum()
+        rule = data.MOMENTUM
         return torch.optim.SGD(net.parameters(), rule.rate, rule.momentum, **options)
-    adam = data.Adam()
+    adam = data.ADAM
     return torch.optim.Adam(
         net.parameters(), adam.rate, (adam.beta1, adam.beta2), adam.epsilon, **options
     )

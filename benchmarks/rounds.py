@@ -46,7 +46,10 @@ class Contender:
             raise RuntimeError(f"the process that runs {case} has ended")
         return float(json.loads(line)["ms"])
 
-    def close(self) -> None:
+    def __enter__(self) -> Contender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -74,7 +77,7 @@ class Figure:
     def text(self, style: str = ".3g") -> str:
         """The median, and the range in brackets."""
         low, high = min(self.values), max(self.values)
-        return f"{self.median:{style}} ({low:{style}}–{high:{style}})"
+        return f"{self.median:{style}} ({low:{style}} to {high:{style}})"
 
 
 def compare(entries: Mapping[str, Entry], rounds: int = ROUNDS) -> dict[str, list[float]]:

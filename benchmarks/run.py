@@ -13,8 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def matmul(report: Report, settings: Settings) -> None:
     report.table(
         "Matrix products, float32", ["product", "ms", "GFLOP/s", "peak GFLOP/s", "share of peak"]
     )
-    with contender(sys.executable, OURS) as own, contender(sys.executable, OURS) as other:
+    with Contender(sys.executable, OURS) as own, Contender(sys.executable, OURS) as other:
         for name, (m, k, n, left, right) in ours.MATMULS.items():
             if not settings.wants(name):
                 continue
@@ -84,7 +84,7 @@ def matmul(report: Report, settings: Settings) -> None:
             turned = " A transposed" * left + " B transposed" * right
             report.row(
                 [
-                    f"{m}×{k}×{n}{turned}",
+                    f"{m}x{k}x{n}{turned}",
                     Figure(tuple(times["ours"])).text(),
                     Figure(rates).text(".0f"),
                     Figure(peaks).text(".0f"),
@@ -99,21 +99,17 @@ def training_steps(report: Report, settings: Settings) -> None:
 
     columns = ["step", "contender", "ms", "share of peak", "÷ PyTorch's best"]
     report.table("Training steps", columns)
-    with (
-        contender(sys.executable, OURS) as own,
-        contender(sys.executable, OURS) as other,
-        contender(settings.peer, TORCH) as torch,
-    ):
+    with ExitStack() as open_:
+        own, other = (open_.enter_context(Contender(sys.executable, OURS)) for _ in range(2))
+        peer = open_.enter_context(Contender(settings.peer, TORCH)) if settings.peer else None
         for name in filter(settings.wants, data.SIZES):
-            entries = {
-                "ours, many steps a call": Entry(own, f"{name}-many"),
-                "PyTorch eager": Entry(torch, f"{name}-eager"),
-                "ours, one step a call": Entry(own, f"{name}-single"),
-                "PyTorch compiled": Entry(torch, f"{name}-compiled"),
-                "peak": Entry(other, "peak"),
-            }
-            if settings.peer is None:
-                entries = {key: e for key, e in entries.items() if e.contender is not torch}
+            entries = {"ours, many steps a call": Entry(own, f"{name}-many")}
+            if peer:
+                entries["PyTorch eager"] = Entry(peer, f"{name}-eager")
+            entries["ours, one step a call"] = Entry(own, f"{name}-single")
+            if peer:
+                entries["PyTorch compiled"] = Entry(peer, f"{name}-compiled")
+            entries["peak"] = Entry(other, "peak")
             times = compare(entries, settings.rounds)
             peaks = _rates(times.pop("peak"), ours.peak_flops())
             _step_rows(report, name, times, peaks)
@@ -127,7 +123,7 @@ def _step_rows(
     best = [min(together) for together in zip(*peers, strict=True)]
     for label, found in times.items():
         share = ratios(_rates(found, data.flops(name)), peaks).text(".1%")
-        ratio = ratios(found, best).text(".2f") if best else "–"
+        ratio = ratios(found, best).text(".2f") if best else ""
         report.row([name, label, Figure(tuple(found)).text(), share, ratio])
     report.row([name, "peak, GFLOP/s", Figure(tuple(peaks)).text(".0f"), "", ""])
 
@@ -201,17 +197,6 @@ def _child(script: str, *arguments: str, cache: str | None = None) -> dict[str, 
     out = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     found: dict[str, float] = json.loads(out.stdout)
     return found
-
-
-@contextmanager
-def contender(python: str | None, script: str) -> Iterator[Contender | None]:
-    """A worker process while the block runs; none without an interpreter for it."""
-    process = None if python is None else Contender(python, script)
-    try:
-        yield process
-    finally:
-        if process is not None:
-            process.close()
 
 
 SECTIONS: dict[str, Callable[[Report, Settings], None]] = {

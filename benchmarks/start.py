@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from time import perf_counter
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 began = perf_counter()
 import ranvier  # noqa: E402, F401 (the import is what is timed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import data
 import numpy as np
@@ -25,10 +26,10 @@ class Step:
     inputs: Mapping[str, rv.Tensor]
     outputs: Mapping[str, rv.Tensor]
     updates: Mapping[rv.State, rv.Tensor]
-    arrays: Mapping[str, np.ndarray]
+    arrays: dict[str, Any]
     flops: int = 0
 
-    def compile(self, **options: object) -> rv.Program:
+    def compile(self, **options: Any) -> rv.Program:
         """Compile the step with the options of `rv.compile`."""
         return rv.compile(self.inputs, self.outputs, self.updates, **options)
 
@@ -89,7 +90,7 @@ def norm_net(batch: int = 48, rows: int = 300) -> Step:
         parameters += [weight, bias, gain, shift]
     parameters.append(_parameter(rng, 70, 5))
     loss = cross_entropy(h @ parameters[-1], rv.take(y, index))
-    arrays = {
+    arrays: dict[str, Any] = {
         "x": rng.standard_normal((rows, 20)).astype(np.float32),
         "y": rng.integers(0, 5, rows),
     }
@@ -110,7 +111,7 @@ def attention(batch: int = 6, rows: int = 40, time: int = 24) -> Step:
     logits = h.reshape(batch * time, width) @ embedding.T
     loss = cross_entropy(logits, tokens[:, 1:].reshape(batch * time))
     updates = momentum(loss, [embedding, *block.parameters])
-    arrays = {"x": rng.integers(0, vocabulary, (rows, time + 1))}
+    arrays: dict[str, Any] = {"x": rng.integers(0, vocabulary, (rows, time + 1))}
     return Step({"x": x, "index": index}, {"loss": loss}, updates, arrays)
 
 
@@ -209,7 +210,7 @@ def cross_entropy(logits: rv.Tensor, labels: rv.Tensor) -> rv.Tensor:
 
 
 def momentum(
-    loss: rv.Tensor, parameters: Sequence[rv.Parameter], rule: data.Momentum = data.Momentum()
+    loss: rv.Tensor, parameters: Sequence[rv.Parameter], rule: data.Momentum = data.MOMENTUM
 ) -> dict[rv.State, rv.Tensor]:
     """v <- momentum v + g;  p <- p - rate v."""
     updates: dict[rv.State, rv.Tensor] = {}
@@ -221,7 +222,7 @@ def momentum(
 
 
 def adam(
-    loss: rv.Tensor, parameters: Sequence[rv.Parameter], rule: data.Adam = data.Adam()
+    loss: rv.Tensor, parameters: Sequence[rv.Parameter], rule: data.Adam = data.ADAM
 ) -> dict[rv.State, rv.Tensor]:
     """Adam with the bias correction, computed in the graph from a counter of steps.
 

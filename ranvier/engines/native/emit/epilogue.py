@@ -53,26 +53,24 @@ def _emit_prefetch(
     with e.loop(b, 0, rows if touched else 0) as i:
         indices = delinearized(b, e.add(b, above, i), body.domain[: body.rows])
         point = Point((*indices, column0))
-        for (place, at), written in touched.items():
+        for place, at in touched:
             size = place.dtype.itemsize
             first = b.ptrtoint(address(place), I64)
             first = b.add(first, e.mul(b, position(b, at, point), size))
             with e.loop(b, 0, e.mul(b, columns, size), LINE) as byte:
-                e.prefetch(b, b.inttoptr(b.add(first, byte), PTR), written)
+                e.prefetch(b, b.inttoptr(b.add(first, byte), PTR), write=False)
     b.ret_void()
     return function
 
 
-def _rows_touched(body: Body) -> dict[tuple[Place, Affine], bool]:
-    """The places that a tile reads or writes row by row, and whether it writes them."""
-    touched: dict[tuple[Place, Affine], bool] = {}
-    for x in body.instructions:
-        if not isinstance(x, Load | Store) or len(body.columns) != 1:
-            continue
-        if x.at.terms[-1] == 1 and any(x.at.terms[:-1]) and not (isinstance(x, Load) and x.guards):
-            written = isinstance(x, Store)
-            touched[x.place, x.at] = touched.get((x.place, x.at), False) or written
-    return touched
+def _rows_touched(body: Body) -> list[tuple[Place, Affine]]:
+    """The places that a tile reads or writes row by row, each row in sequence."""
+    if len(body.columns) != 1:
+        return []
+    accesses = [x for x in body.instructions if isinstance(x, Load | Store)]
+    plain = [x for x in accesses if isinstance(x, Store) or not x.guards]
+    rows = [x for x in plain if x.at.terms[-1] == 1 and any(x.at.terms[:-1])]
+    return list(dict.fromkeys((x.place, x.at) for x in rows))
 
 
 def _emit_finish(
