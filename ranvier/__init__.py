@@ -3,7 +3,8 @@
 # ruff: noqa: A004 (the names are NumPy's)
 
 from ranvier.dtypes import bfloat16, bool_, float32, float64, int32, int64, uint8
-from ranvier.engines.program import Options, Program, compile
+from ranvier.engines.compile import compile
+from ranvier.engines.program import Options, Program
 from ranvier.graph.backprop import gradients
 from ranvier.graph.functions import (
     abs,

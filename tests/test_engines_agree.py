@@ -22,7 +22,7 @@ from regressions import GRAPHS
 
 import ranvier as rv
 from ranvier.dtypes import is_floating
-from ranvier.engines.reference import evaluate
+from ranvier.graph.evaluate import evaluate
 from ranvier.graph.simplify import PASSES
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological

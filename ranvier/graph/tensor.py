@@ -101,7 +101,7 @@ class Tensor:
 
         Raises InputError where the tensor depends on an input.
         """
-        from ranvier.engines.reference import evaluate
+        from ranvier.graph.evaluate import evaluate
 
         return evaluate([self])[0]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ranvier as rv
-from ranvier.engines.reference import evaluate
+from ranvier.graph.evaluate import evaluate
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph.simplify import simplify
 from ranvier.graph.tensor import Tensor

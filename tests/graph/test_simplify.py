@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ranvier as rv
-from ranvier.engines.reference import evaluate
+from ranvier.graph.evaluate import evaluate
 from ranvier.graph.printing import show
 from ranvier.graph.simplify import PASSES, simplify
 from ranvier.graph.tensor import Tensor

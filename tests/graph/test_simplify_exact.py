@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ranvier as rv
-from ranvier.engines.reference import evaluate
+from ranvier.graph.evaluate import evaluate
 from ranvier.graph.printing import show
 from ranvier.graph.simplify import PASSES, simplify
 from ranvier.graph.tensor import Tensor

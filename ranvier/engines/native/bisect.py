@@ -15,7 +15,7 @@ import numpy as np
 
 from ranvier import dtypes
 from ranvier.engines.native.kernels import Kernel
-from ranvier.engines.reference import evaluate_all
+from ranvier.graph.evaluate import evaluate_all
 from ranvier.graph.printing import type_text
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.verify import topological_above

@@ -32,7 +32,7 @@ col0 + j]. Rows of the tile are aligned like vectors and padded with zeros to wh
 class Epilogue:
     """What happens to a tile beside its sums, as two functions of type `EPILOGUE_TYPE`.
 
-    `prefetch`, if there is one, asks for the memory that `finish` will read or write, while the sums are
+    `prefetch`, if there is one, asks for the memory that `finish` will touch, while the sums are
     computed; `finish` stores the finished tile.
     """
 

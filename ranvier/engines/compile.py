@@ -1,0 +1,75 @@
+"""`compile` checks a step, simplifies its graph and hands it to an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from ranvier.engines.program import Options, Program, Signature
+from ranvier.errors import GraphError, InputError, ShapeError
+from ranvier.graph.leaves import Input, State
+from ranvier.graph.printing import type_text
+from ranvier.graph.simplify import simplify
+from ranvier.graph.tensor import Tensor
+from ranvier.graph.walk import topological
+
+
+def compile(  # noqa: A001 (the name is the contract)
+    inputs: Mapping[str, Tensor],
+    outputs: Mapping[str, Tensor],
+    updates: Mapping[State, Tensor] | None = None,
+    engine: str = "native",
+    **options: Any,
+) -> Program:
+    """Compile a step: `outputs` by name, and the new value of each state in `updates`.
+
+    All new values are computed from the state at the beginning of the step. Every program
+    input that the graph reads stands in `inputs`. `engine` is "native" or "reference";
+    `options` are the fields of `Options`.
+    """
+    chosen = _options(options)
+    signature = Signature(dict(inputs), dict(outputs), dict(updates or {}))
+    _check(signature)
+    signature = signature.with_roots(simplify(signature.roots, chosen.passes))
+    if engine == "reference":
+        from ranvier.engines.reference import ReferenceProgram
+
+        return ReferenceProgram(signature, chosen)
+    if engine == "native":
+        from ranvier.engines.native.program import NativeProgram
+
+        return NativeProgram(signature, chosen)
+    raise InputError(f"there is no engine {engine!r}; use 'native' or 'reference'")
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    known = [field.name for field in fields(Options)]
+    for name in given:
+        if name not in known:
+            raise InputError(f"compile has no option {name!r}; it has {', '.join(known)}")
+    options = Options(**given)
+    if options.threads is not None and options.threads < 1:
+        raise InputError(f"threads is {options.threads}; use at least 1")
+    return options
+
+
+def _check(signature: Signature) -> None:
+    names = {tensor: name for name, tensor in signature.inputs.items()}
+    for name, tensor in signature.inputs.items():
+        if not isinstance(tensor.op, Input):
+            raise GraphError(f"inputs[{name!r}] is a {tensor.op.name}; make it with rv.input(...)")
+    if "steps" in signature.inputs:
+        raise GraphError("an input cannot be called 'steps', which counts the steps of a call")
+    for state, new in signature.updates.items():
+        if not isinstance(state, State):
+            raise GraphError("updates has a key that is no Parameter or Buffer")
+        if (new.shape, new.dtype) != (state.shape, state.dtype):
+            raise ShapeError(
+                f"the update of {state.label or 'a state'} is {type_text(new)}, "
+                f"the state {type_text(state)}; they must agree"
+            )
+    for tensor in topological(signature.roots):
+        if isinstance(tensor.op, Input) and tensor not in names:
+            label = tensor.op.label or type_text(tensor)
+            raise GraphError(f"the graph reads the input {label}, which `inputs` does not name")
