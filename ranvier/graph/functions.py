@@ -1,7 +1,7 @@
 """The functions of tensors, by NumPy's names and broadcasting.
 
-The first half wraps the primitives: Python numbers and arrays become constants, shapes are
-broadcast by explicit ops. Everything composed of primitives follows in `compositions`.
+They wrap the primitives: Python numbers and arrays become constants, shapes are broadcast by
+explicit ops. What is composed of primitives stands in `ranvier.graph.compositions`.
 """
 
 # ruff: noqa: A001 (the names are NumPy's: sum, max, min, abs)
@@ -427,52 +427,3 @@ def zeros_like(x: Tensor) -> Tensor:
 def ones_like(x: Tensor) -> Tensor:
     """A tensor of ones with the shape and dtype of `x`."""
     return full_like(x, 1)
-
-
-# ---------------------------------------------------------------- compositions
-
-
-def mean(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-    """Mean over `axis` (all axes by default) of a floating tensor."""
-    x = as_tensor(x)
-    count = prod(x.shape[a] for a in axis_tuple(axis, x.ndim))
-    return multiply(sum(x, axis, keepdims), 1.0 / builtins.max(count, 1))
-
-
-def var(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-    """Variance (divided by the count) over `axis`, by the two-pass formula."""
-    x = as_tensor(x)
-    centred = x - mean(x, axis, keepdims=True)
-    return mean(centred * centred, axis, keepdims)
-
-
-def relu(x: Any) -> Tensor:
-    """max(x, 0); the gradient at 0 is 0."""
-    return maximum(x, 0)
-
-
-def gelu(x: Any) -> Tensor:
-    """x times the normal distribution function of x (Hendrycks & Gimpel, 2016)."""
-    x = as_tensor(x)
-    return multiply(x * 0.5, 1 + erf(x * 0.5**0.5))
-
-
-def log_softmax(x: Any, axis: int = -1) -> Tensor:
-    """The logarithm of softmax, safe for large logits."""
-    x = as_tensor(x)
-    shifted = x - stop_gradient(max(x, axis, keepdims=True))
-    return subtract(shifted, log(sum(exp(shifted), axis, keepdims=True)))
-
-
-def softmax(x: Any, axis: int = -1) -> Tensor:
-    """exp(x) divided by its sum along `axis`, safe for large logits."""
-    x = as_tensor(x)
-    e = exp(x - stop_gradient(max(x, axis, keepdims=True)))
-    return e / sum(e, axis, keepdims=True)
-
-
-def one_hot(indices: Any, classes: int, dtype: Any = dtypes.float32) -> Tensor:
-    """[…] integer indices to […, classes]: 1 at the index, 0 elsewhere."""
-    indices = as_tensor(indices)
-    positions = as_tensor(np.arange(classes, dtype=indices.dtype))
-    return cast(expand_dims(indices, indices.ndim) == positions, dtype)

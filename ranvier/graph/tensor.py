@@ -222,7 +222,7 @@ class Tensor:
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """Mean over `axis` (all axes by default)."""
-        return functions.mean(self, axis, keepdims)
+        return compositions.mean(self, axis, keepdims)
 
     def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """Maximum over `axis` (all axes by default)."""
@@ -245,4 +245,4 @@ def apply(op: Op, *inputs: Tensor) -> Tensor:
 
 # The functions build tensors and tensors offer the functions as operators: one cycle,
 # closed here, after `Tensor` exists.
-from ranvier.graph import functions  # noqa: E402
+from ranvier.graph import compositions, functions  # noqa: E402

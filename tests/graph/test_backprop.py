@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import ranvier as rv
-from ranvier.graph.evaluate import evaluate
 from ranvier.errors import DTypeError, ShapeError
+from ranvier.graph.evaluate import evaluate
 from ranvier.graph.simplify import simplify
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.verify import verify

@@ -11,14 +11,15 @@ from function_cases import CASES, normal, same
 
 import ranvier as rv
 from ranvier.errors import DTypeError, InputError, RanvierError, ShapeError
-from ranvier.graph import functions
+from ranvier.graph import compositions, functions
 
 rng = np.random.default_rng(8)
 
 
 def public() -> list[str]:
     """The functions of tensors that `ranvier` exports."""
-    ours = {name: value for name, value in vars(functions).items() if callable(value)}
+    rooms = vars(compositions) | vars(functions)
+    ours = {name: value for name, value in rooms.items() if callable(value)}
     return [
         name
         for name, value in vars(rv).items()

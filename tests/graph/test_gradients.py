@@ -16,8 +16,8 @@ from op_cases import DIFFERENTIABLE, DISCRETE, FLAT, LEAVES, OPS, REFUSED, SAMPL
 
 import ranvier as rv
 from ranvier import dtypes
-from ranvier.graph.evaluate import evaluate_all
 from ranvier.errors import DTypeError, ShapeError
+from ranvier.graph.evaluate import evaluate_all
 from ranvier.graph.ops import movement, pointwise
 from ranvier.graph.tensor import REGISTRY, Op, Tensor, apply
 from ranvier.graph.walk import topological

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import ranvier as rv
-from ranvier.graph.evaluate import evaluate
 from ranvier.errors import GraphError
+from ranvier.graph.evaluate import evaluate
 from ranvier.graph.printing import show
 from ranvier.graph.simplify import PASSES, simplify
 from ranvier.graph.tensor import Tensor

@@ -1,0 +1,59 @@
+"""Functions composed of primitives; the compiler makes them fast by fusing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ranvier import dtypes
+from ranvier.graph import functions as f
+from ranvier.graph.tensor import Tensor
+
+
+def mean(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+    """Mean over `axis` (all axes by default) of a floating tensor."""
+    x = f.as_tensor(x)
+    count = prod(x.shape[a] for a in f.axis_tuple(axis, x.ndim))
+    return f.multiply(f.sum(x, axis, keepdims), 1.0 / max(count, 1))
+
+
+def var(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+    """Variance (divided by the count) over `axis`, by the two-pass formula."""
+    x = f.as_tensor(x)
+    centred = x - mean(x, axis, keepdims=True)
+    return mean(centred * centred, axis, keepdims)
+
+
+def relu(x: Any) -> Tensor:
+    """max(x, 0); the gradient at 0 is 0."""
+    return f.maximum(x, 0)
+
+
+def gelu(x: Any) -> Tensor:
+    """x times the normal distribution function of x (Hendrycks & Gimpel, 2016)."""
+    x = f.as_tensor(x)
+    return f.multiply(x * 0.5, 1 + f.erf(x * 0.5**0.5))
+
+
+def log_softmax(x: Any, axis: int = -1) -> Tensor:
+    """The logarithm of softmax, safe for large logits."""
+    x = f.as_tensor(x)
+    shifted = x - f.stop_gradient(f.max(x, axis, keepdims=True))
+    return f.subtract(shifted, f.log(f.sum(f.exp(shifted), axis, keepdims=True)))
+
+
+def softmax(x: Any, axis: int = -1) -> Tensor:
+    """exp(x) divided by its sum along `axis`, safe for large logits."""
+    x = f.as_tensor(x)
+    e = f.exp(x - f.stop_gradient(f.max(x, axis, keepdims=True)))
+    return e / f.sum(e, axis, keepdims=True)
+
+
+def one_hot(indices: Any, classes: int, dtype: Any = dtypes.float32) -> Tensor:
+    """[…] integer indices to […, classes]: 1 at the index, 0 elsewhere."""
+    indices = f.as_tensor(indices)
+    positions = f.as_tensor(np.arange(classes, dtype=indices.dtype))
+    return f.cast(f.expand_dims(indices, indices.ndim) == positions, dtype)
