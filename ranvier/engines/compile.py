@@ -49,21 +49,25 @@ def _options(given: Mapping[str, Any]) -> Options:
         if name not in known:
             raise InputError(f"compile has no option {name!r}; it has {', '.join(known)}")
     options = Options(**given)
-    if options.threads is not None and options.threads < 1:
-        raise InputError(f"threads is {options.threads}; use at least 1")
+    threads = options.threads
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise InputError(f"threads is {threads!r}; use a whole number from 1 on, or None")
     return options
 
 
 def _check(signature: Signature) -> None:
-    names = {tensor: name for name, tensor in signature.inputs.items()}
+    _check_kinds(signature)
+    names: dict[Tensor, str] = {}
     for name, tensor in signature.inputs.items():
         if not isinstance(tensor.op, Input):
-            raise GraphError(f"inputs[{name!r}] is a {tensor.op.name}; make it with rv.input(...)")
+            made = f"computed by {tensor.op.name}" if tensor.inputs else f"a {tensor.op.name}"
+            raise GraphError(f"inputs[{name!r}] is {made}; make it with rv.input(...)")
+        if tensor in names:
+            raise GraphError(f"inputs {names[tensor]!r} and {name!r} are one tensor; name it once")
+        names[tensor] = name
     if "steps" in signature.inputs:
         raise GraphError("an input cannot be called 'steps', which counts the steps of a call")
     for state, new in signature.updates.items():
-        if not isinstance(state, State):
-            raise GraphError("updates has a key that is no Parameter or Buffer")
         if (new.shape, new.dtype) != (state.shape, state.dtype):
             raise ShapeError(
                 f"the update of {state.label or 'a state'} is {type_text(new)}, "
@@ -73,3 +77,18 @@ def _check(signature: Signature) -> None:
         if isinstance(tensor.op, Input) and tensor not in names:
             label = tensor.op.label or type_text(tensor)
             raise GraphError(f"the graph reads the input {label}, which `inputs` does not name")
+
+
+def _check_kinds(signature: Signature) -> None:
+    named = [("inputs", signature.inputs), ("outputs", signature.outputs)]
+    for what, tensors in named:
+        for name, tensor in tensors.items():
+            if not isinstance(tensor, Tensor):
+                kind = type(tensor).__name__
+                raise GraphError(f"{what}[{name!r}] is of type {kind}; it must be a tensor")
+    for state, new in signature.updates.items():
+        if not isinstance(state, State):
+            raise GraphError("updates has a key that is no Parameter or Buffer")
+        if not isinstance(new, Tensor):
+            label, kind = state.label or "a state", type(new).__name__
+            raise GraphError(f"the update of {label} is of type {kind}; it must be a tensor")

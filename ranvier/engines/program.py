@@ -83,9 +83,10 @@ class Program(ABC):
         With `steps`, each output has a leading axis of that length, and inputs may have one
         too. Raises InputError, ShapeError or DTypeError for arguments that do not fit.
         """
-        count = 1 if steps is None else int(steps)
-        if count < 0:
-            raise InputError(f"steps is {steps}; use 0 or more")
+        count = 1 if steps is None else steps
+        if not isinstance(count, int | np.integer) or count < 0:
+            raise InputError(f"steps is {steps!r}; use a whole number, 0 or more")
+        count = int(count)
         arguments = self._bind(arrays, None if steps is None else count)
         outputs = {
             name: aligned_empty((count, *tensor.shape), tensor.dtype)

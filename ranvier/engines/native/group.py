@@ -39,6 +39,7 @@ class Draft:
     anchors: the tensors computed here, each with its map.
     inner: for each reduction among them, the map of its input.
     orders: the orders of all dimensions in which an element-level tensor may lie in memory.
+    reads: what is read, in a fixed order, so that equal graphs have equal programs.
     """
 
     kind: str
@@ -47,7 +48,7 @@ class Draft:
     anchors: dict[Tensor, IndexMap] = field(default_factory=dict)
     inner: dict[Tensor, IndexMap] = field(default_factory=dict)
     orders: list[tuple[int, ...]] = field(default_factory=list)
-    reads: set[Tensor] = field(default_factory=set)
+    reads: dict[Tensor, None] = field(default_factory=dict)
     inlined: set[tuple[Tensor, bool]] = field(default_factory=set)
 
     def refine(self, pieces: Sequence[Shape]) -> None:
@@ -290,7 +291,7 @@ class _Grouper:
     def _record(self, k: int, node: Tensor, where: IndexMap, pulled: Pulled) -> None:
         draft = self.drafts[k]
         draft.anchors[node] = where
-        draft.reads.update(read.node for read in pulled.reads)
+        draft.reads.update(dict.fromkeys(read.node for read in pulled.reads))
         for inlined, at in pulled.inlined:
             if inlined is not node:
                 draft.inlined.add((inlined, _repeats(at, draft)))

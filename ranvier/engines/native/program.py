@@ -23,7 +23,7 @@ from ranvier.engines.native.schedule import Schedule, schedule
 from ranvier.engines.native.team import new_context, team
 from ranvier.engines.program import Argument, Options, Program, Signature
 from ranvier.engines.reference import check_finite
-from ranvier.errors import InputError
+from ranvier.errors import InputError, NonFiniteError
 from ranvier.graph.leaves import Constant, State, aligned_empty
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
@@ -95,7 +95,7 @@ class NativeProgram(Program):
     def _run_checked(
         self, arguments: Mapping[str, Argument], outputs: Mapping[str, np.ndarray], steps: int
     ) -> None:
-        """Run step by step, and look at every tensor after each."""
+        """Run step by step, and look at every tensor after each; a bad step changes no state."""
         order = topological(self.schedule.stored)
         for step in range(steps):
             for name, tensor in self.signature.inputs.items():
@@ -106,7 +106,12 @@ class NativeProgram(Program):
                 self._point(self.schedule.outputs[name], array[step : step + 1], 0)
             given = self._leaves(arguments, step)
             self._call(1)
-            check_finite(order, {**given, **self._stored(outputs, step)}, step)
+            try:
+                check_finite(order, {**given, **self._stored(outputs, step)}, step)
+            except NonFiniteError:
+                for state in self.signature.updates:
+                    state.value = given[state]
+                raise
 
     def bisect(self, **arrays: Any) -> Difference | None:
         """Run one step beside the reference and return the first kernel's result that differs.
@@ -220,8 +225,10 @@ def _slots(plan: Schedule) -> dict[Place, int]:
 def _load(plan: Schedule, slots: Mapping[Place, int], machine: Host) -> Loaded:
     """Compile the schedule, or fetch it from the cache, and load it."""
     sequenced = plan.sequenced
-    numbered = {str(place): slot for place, slot in slots.items()}
-    key = emission_key(f"{numbered}\n{sequenced.epochs}\n{sequenced.kernels!r}", machine)
+    # The kernels' text alone would not do: places of the same name and shape look alike.
+    wiring = [[slots[place] for place in (*k.reads(), *k.writes())] for k in sequenced.kernels]
+    text = f"{len(slots)}\n{wiring}\n{sequenced.epochs}\n{sequenced.kernels!r}"
+    key = emission_key(text, machine)
 
     def make() -> bytes:
         return compile_object(emit_program(sequenced, slots, machine), machine)

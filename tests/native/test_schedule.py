@@ -1,0 +1,450 @@
+"""What the scheduler promises: which work shares a kernel, where data lie, and in what order.
+
+The schedules are golden texts, for a machine with AVX-512 (they do not depend on the machine at
+hand). Order and memory are also checked by brute force on random graphs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from textwrap import dedent
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import STEPS
+from random_graphs import GraphCase, graph_cases
+
+import ranvier as rv
+from ranvier.engines.native.host import example_host
+from ranvier.engines.native.kernels import Kernel, Place
+from ranvier.engines.native.memory import Arena, allocate, check_arena
+from ranvier.engines.native.order import Sequenced, find_cycle, sequence
+from ranvier.engines.native.schedule import Schedule, schedule
+from ranvier.engines.program import Options, Signature
+from ranvier.errors import GraphError
+from ranvier.graph.simplify import simplify
+from ranvier.graph.tensor import Tensor
+
+
+def plan(
+    inputs: Mapping[str, Tensor],
+    outputs: Mapping[str, Tensor],
+    updates: Mapping[rv.State, Tensor] | None = None,
+    **chosen: Any,
+) -> Schedule:
+    """The schedule that `rv.compile` would make on an AVX-512 machine."""
+    options = Options(**chosen)
+    signature = Signature(inputs, outputs, updates or {})
+    signature = signature.with_roots(simplify(signature.roots, options.passes))
+    return schedule(signature, options, example_host("avx512"))
+
+
+def zeros(*shape: int, name: str) -> rv.Parameter:
+    return rv.Parameter(np.zeros(shape, np.float32), name=name)
+
+
+def check_text(found: Schedule, text: str) -> None:
+    assert str(found) == dedent(text).strip()
+
+
+def step_plan(name: str, **options: Any) -> Schedule:
+    step = STEPS[name]()
+    return plan(step.inputs, step.outputs, step.updates, **options)
+
+
+# ------------------------------------------------------------ what shares a kernel
+
+
+def test_softmax_cross_entropy_with_its_gradient_is_one_row_kernel() -> None:
+    x, labels = rv.input((32, 10), name="x"), rv.input((32,), rv.int64, "labels")
+    each = -(rv.one_hot(labels, 10) * rv.log_softmax(x)).sum(-1)
+    (gradient,) = rv.gradients(each.sum(), [x])
+    found = plan({"x": x, "labels": labels}, {"each": each, "gradient": gradient})
+    (kernel,) = found.sequenced.kernels
+    text = str(kernel)
+    assert "rows (32,) columns (10,)" in text
+    assert text.count("exp") == text.count("load i:x") == text.count("load i:labels") == 1
+    assert found.arena.size == 0
+
+
+def test_the_optimizer_is_the_epilogue_of_the_weights_gradient() -> None:
+    x, g = rv.input((128, 64), name="x"), rv.input((128, 256), name="g")
+    w, v = zeros(64, 256, name="w"), zeros(64, 256, name="v")
+    velocity = v * 0.5 + x.T @ g
+    found = plan({"x": x, "g": g}, {}, {v: velocity, w: w - velocity * 0.25})
+    check_text(
+        found,
+        """
+        pack0: pack i:x into t:left0
+        -- barrier
+        matmul0: matmul 64x256, depth 128 of i:x, i:g
+          rows (64,) columns (256,)
+            %0 = load s:v[256*i0 + i1]
+            %1 = float32 0.5
+            %2 = multiply %0 %1
+            %3 = product
+            %4 = add %2 %3
+            %5 = load s:w[256*i0 + i1]
+            %6 = float32 0.25
+            %7 = multiply %4 %6
+            %8 = subtract %5 %7
+            %9 = store %4 to s:v[256*i0 + i1]
+            %10 = store %8 to s:w[256*i0 + i1]
+        arena 32832 bytes
+        """,
+    )
+
+
+def test_the_biass_gradient_and_update_are_one_column_kernel() -> None:
+    g, b = rv.input((128, 256), name="g"), zeros(256, name="b")
+    check_text(
+        plan({"g": g}, {}, {b: b - g.sum(0) * 0.5}),
+        """
+        rows0: rows
+          rows (256,) columns (128,)
+            %0 = load s:b[i0]
+            %1 = load i:g[i0 + 256*i1]
+            %2 = reduce sum %1
+            %3 = float32 0.5
+            %4 = multiply %2 %3
+            %5 = subtract %0 %4
+            %6 = store %5 to s:b[i0]
+        arena 0 bytes
+        """,
+    )
+
+
+def test_layer_norm_is_one_kernel() -> None:
+    x, gain, shift = rv.input((128, 64), name="x"), zeros(64, name="gain"), zeros(64, name="shift")
+    centred = x - x.mean(-1, keepdims=True)
+    scale = rv.rsqrt((centred * centred).sum(-1, keepdims=True) + 0.5)
+    check_text(
+        plan({"x": x}, {"y": centred * scale * gain + shift}),
+        """
+        rows0: rows
+          rows (128,) columns (64,)
+            %0 = load i:x[64*i0 + i1]
+            %1 = reduce sum %0
+            %2 = float32 0.015625
+            %3 = multiply %1 %2
+            %4 = subtract %0 %3
+            %5 = multiply %4 %4
+            %6 = reduce sum %5
+            %7 = float32 0.5
+            %8 = add %6 %7
+            %9 = rsqrt %8
+            %10 = multiply %4 %9
+            %11 = load s:gain[i1]
+            %12 = multiply %10 %11
+            %13 = load s:shift[i1]
+            %14 = add %12 %13
+            %15 = store %14 to o:y[64*i0 + i1]
+        arena 0 bytes
+        """,
+    )
+
+
+def test_bias_and_activation_are_the_epilogue_of_a_product() -> None:
+    x, w, b = rv.input((16, 32), name="x"), zeros(32, 48, name="w"), zeros(48, name="b")
+    (kernel,) = plan({"x": x}, {"y": rv.relu(x @ w + b)}).sequenced.kernels
+    assert str(kernel).startswith("matmul0: matmul 16x48, depth 32 of i:x, s:w\n")
+    assert "maximum" in str(kernel)
+
+
+def test_transpositions_are_read_through() -> None:
+    x, w = rv.input((32, 16), name="x"), zeros(48, 32, name="w")
+    (kernel,) = plan({"x": x}, {"y": x.T @ w.T}).sequenced.kernels
+    assert str(kernel).startswith("matmul0: matmul 16x48, depth 32 of i:x, s:w\n")
+
+
+def test_each_update_of_the_mlp_is_fused() -> None:
+    """No kernel of the step does nothing but update."""
+    found = step_plan("mlp")
+    for kernel in found.sequenced.kernels:
+        if any(place.kind == "state" for place in kernel.writes()):
+            assert "product" in str(kernel) or "reduce sum" in str(kernel)
+
+
+# ------------------------------------------------------------ fuse and in_place
+
+
+def test_without_fusing_each_tensor_has_a_kernel() -> None:
+    x = rv.input((4, 6), name="x")
+    outputs = {"y": rv.tanh(-x) + x.sum(1, keepdims=True)}
+    kernels = plan({"x": x}, outputs, fuse=False).sequenced.kernels
+    names = sorted(node.op.name for kernel in kernels for node in kernel.nodes)
+    assert names == ["add", "broadcast_to", "negative", "sum", "tanh"]
+    assert all(len(kernel.nodes) == 1 for kernel in kernels)
+    assert len(plan({"x": x}, outputs).sequenced.kernels) == 1
+
+
+@pytest.mark.parametrize("name", ["small", "norm_net", "attention"])
+def test_without_fusing_every_tensor_of_a_step_is_stored(name: str) -> None:
+    found = step_plan(name, fuse=False)
+    for kernel in found.sequenced.kernels:
+        assert len(kernel.nodes) <= 1
+        assert set(kernel.nodes) <= set(found.stored)
+
+
+ADD_ONE = """
+    rows0: rows
+      rows (4, 4) columns ()
+        %0 = load s:a[4*i0 + i1]
+        %1 = float32 1.0
+        %2 = add %0 %1
+        %3 = store %2 to {}[4*i0 + i1]
+    """
+
+
+def test_state_is_updated_where_it_lies() -> None:
+    a = zeros(4, 4, name="a")
+    check_text(plan({}, {}, {a: a + 1.0}), ADD_ONE.format("s:a") + "arena 0 bytes")
+
+
+def test_with_nothing_in_place_new_state_is_copied_at_the_end() -> None:
+    a = zeros(4, 4, name="a")
+    text = """
+    -- barrier
+    copy_a: rows
+      rows (16,) columns ()
+        %0 = load t:new_a[i0]
+        %1 = store %0 to s:a[i0]
+    arena 64 bytes
+    """
+    whole = dedent(ADD_ONE.format("t:new_a")).strip() + "\n" + dedent(text).strip()
+    assert str(plan({}, {}, {a: a + 1.0}, in_place=False)) == whole
+
+
+def test_with_nothing_in_place_no_memory_is_shared() -> None:
+    found = step_plan("norm_net", in_place=False)
+    spans = sorted((at, at + p.nbytes) for p, at in found.arena.offsets.items())
+    assert all(stop <= start for (_, stop), (start, _) in zip(spans, spans[1:], strict=False))
+
+
+# ------------------------------------------------------------ hazards of state
+
+
+def run(updates: Mapping[rv.State, Tensor], **options: Any) -> list[np.ndarray]:
+    """The states after two steps, by `native`."""
+    rng = np.random.default_rng(0)
+    for state in updates:
+        state.value = rng.uniform(-1, 1, state.shape)
+    rv.compile({}, {}, updates, **options)(steps=2)
+    return [state.value for state in updates]
+
+
+def crossing(name: str) -> dict[rv.State, Tensor]:
+    a, b, c = (zeros(19, 19, name=n) for n in "abc")
+    cases: dict[str, dict[rv.State, Tensor]] = {
+        "two swap": {a: b, b: a},
+        "three rotate": {a: b, b: c, c: a},
+        "two cross": {a: a + b, b: a * 0.5},
+        "two cross transposed": {a: b.T + 1.0, b: a.T - a},
+        "product of itself": {a: a @ a},
+        "product with its transpose": {a: a @ a.T, b: b.T @ a},
+        "products cross": {a: a @ b, b: b @ a, c: a + c},
+        "transposed": {a: a.T},
+        "reversed": {a: a[::-1, ::-1] * 0.5},
+        "shifted": {a: rv.pad(a, [(1, 0), (0, 0)])[:-1] + a},
+        "minus its mean": {a: a - a.mean()},
+        "minus means of rows": {a: a - a.mean(1, keepdims=True)},
+        "minus means of columns": {a: a - a.mean(0, keepdims=True)},
+        "rows taken": {a: rv.take(a, np.arange(19)[::-1].copy())},
+        "rows added up": {a: rv.scatter_add(a, np.arange(19) // 2, 19), b: a + b},
+        "one new value for two": {a: b * 2.0, b: b * 2.0},
+    }
+    return cases[name]
+
+
+CROSSING = (
+    "two swap", "three rotate", "two cross", "two cross transposed", "product of itself",
+    "product with its transpose", "products cross", "transposed", "reversed", "shifted",
+    "minus its mean", "minus means of rows", "minus means of columns", "rows taken",
+    "rows added up", "one new value for two",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CROSSING)
+def test_updates_that_read_what_others_write(name: str) -> None:
+    want = run(crossing(name), engine="reference", passes=())
+    for threads in (1, 3):
+        for in_place in (True, False):
+            found = run(crossing(name), threads=threads, in_place=in_place)
+            for got, expected in zip(found, want, strict=True):
+                np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+# ------------------------------------------------------------ order
+
+
+def positions(found: Sequenced) -> Iterator[tuple[int, Kernel]]:
+    yield from zip(found.epochs, found.kernels, strict=True)
+
+
+def check_order(found: Sequenced, original: list[Kernel] | None = None) -> None:
+    """Every value crosses a barrier between the kernel that writes it and those that read it.
+
+    Temporaries and outputs are read after they are written; state is written after all reads.
+    """
+    assert list(found.epochs) == sorted(found.epochs)
+    assert found.epochs[:1] in ((), (0,))
+    assert all(b - a <= 1 for a, b in zip(found.epochs, found.epochs[1:], strict=False))
+    written: dict[Place, list[int]] = defaultdict(list)
+    for at, (_, kernel) in enumerate(positions(found)):
+        for place in set(kernel.writes()):
+            written[place].append(at)
+    assert all(len(writers) == 1 for writers in written.values())
+    for at, (epoch, kernel) in enumerate(positions(found)):
+        for place in set(kernel.reads()):
+            for writer in written[place]:
+                if writer == at:
+                    assert place.kind == "state" or place in scratch(kernel)
+                elif place.kind == "state":
+                    assert epoch < found.epochs[writer], f"{place} is overwritten too early"
+                else:
+                    assert found.epochs[writer] < epoch, f"{place} is read too early"
+        for place in kernel.reads():
+            assert written[place] or place.kind in ("input", "constant", "state")
+
+
+def scratch(kernel: Kernel) -> list[Place | None]:
+    """What a kernel may both write and read."""
+    return [getattr(kernel, "partial", None)]
+
+
+def case_plan(case: GraphCase, fuse: bool, in_place: bool) -> Schedule:
+    return plan(case.inputs, case.outputs, case.updates, fuse=fuse, in_place=in_place)
+
+
+@settings(max_examples=60)
+@given(graph_cases("float32"), st.booleans(), st.booleans())
+def test_order_and_memory_of_random_graphs(case: GraphCase, fuse: bool, in_place: bool) -> None:
+    found = case_plan(case, fuse, in_place)
+    check_order(found.sequenced)
+    check_memory(found.sequenced, found.arena)
+
+
+@pytest.mark.parametrize("options", [{}, {"fuse": False}, {"in_place": False}])
+@pytest.mark.parametrize("name", STEPS)
+def test_order_and_memory_of_training_steps(name: str, options: Mapping[str, Any]) -> None:
+    found = step_plan(name, **options)
+    check_order(found.sequenced)
+    check_memory(found.sequenced, found.arena)
+
+
+class Toy(Kernel):
+    """A kernel known by what it reads and writes."""
+
+    def __init__(self, name: str, reads: tuple[Place, ...], writes: tuple[Place, ...]) -> None:
+        super().__init__(name, ())
+        object.__setattr__(self, "places", (reads, writes))
+
+    def reads(self) -> Iterator[Place]:
+        yield from self.places[0]  # type: ignore[attr-defined]
+
+    def writes(self) -> Iterator[Place]:
+        yield from self.places[1]  # type: ignore[attr-defined]
+
+
+def place(name: str, kind: str = "temporary", size: int = 16) -> Place:
+    return Place(kind, name, (size,), rv.float32)
+
+
+def test_a_kernel_that_needs_no_barrier_comes_first() -> None:
+    a, b, c, d = map(place, "abcd")
+    found = sequence([Toy("a", (), (a,)), Toy("b", (a,), (b,)), Toy("c", (), (c,)),
+                      Toy("d", (b, c), (d,))])  # fmt: skip
+    assert [kernel.name for kernel in found.kernels] == ["a", "c", "b", "d"]
+    assert found.epochs == (0, 0, 1, 2)
+
+
+def test_state_is_written_after_it_is_read() -> None:
+    w, y = place("w", "state"), place("y", "output")
+    found = sequence([Toy("update", (w,), (w,)), Toy("use", (w,), (y,))])
+    assert [kernel.name for kernel in found.kernels] == ["use", "update"]
+    assert found.epochs == (0, 1)
+
+
+def test_kernels_that_wait_for_each_other_are_found() -> None:
+    v, w = place("v", "state"), place("w", "state")
+    swap = [Toy("first", (v,), (w,)), Toy("second", (w,), (v,))]
+    assert find_cycle([*swap, Toy("other", (), (place("y"),))]) == [0, 1]
+    assert find_cycle(swap[:1]) == []
+
+
+# ------------------------------------------------------------ memory
+
+
+def check_memory(found: Sequenced, arena: Arena) -> None:
+    """Byte by byte: in no epoch do two live temporaries share one, and all fit."""
+    lives: dict[Place, set[int]] = defaultdict(set)
+    for epoch, kernel in positions(found):
+        for p in (*kernel.reads(), *kernel.writes()):
+            if p.kind == "temporary":
+                lives[p].add(epoch)
+    assert set(lives) == set(arena.offsets)
+    owners: dict[int, dict[int, Place]] = defaultdict(dict)
+    for p, epochs in lives.items():
+        at = arena.offsets[p]
+        assert at % 64 == 0
+        assert 0 <= at <= at + p.nbytes <= arena.size
+        for epoch in range(min(epochs), max(epochs) + 1):
+            for line in range(at // 64, -(-(at + p.nbytes) // 64)):
+                assert owners[epoch].setdefault(line, p) is p
+
+
+def chain() -> Sequenced:
+    """a -> b -> c -> d, each in an epoch of its own."""
+    a, b, c, d = map(place, "abcd")
+    return sequence([Toy("a", (), (a,)), Toy("b", (a,), (b,)), Toy("c", (b,), (c,)),
+                     Toy("d", (c,), (d,))])  # fmt: skip
+
+
+def test_memory_is_used_again() -> None:
+    found = chain()
+    arena = allocate(found, reuse=True)
+    check_memory(found, arena)
+    assert arena.size == 128
+    assert allocate(found, reuse=False).size == 256
+
+
+def test_the_checker_finds_an_overlap() -> None:
+    found = chain()
+    arena = allocate(found, reuse=True)
+    check_arena(found, arena)
+    a, b, c, _ = (next(kernel.writes()) for kernel in found.kernels)
+    check_arena(found, replace(arena, offsets={**arena.offsets, a: arena.offsets[c]}))
+    with pytest.raises(GraphError, match=r"^t:(a and t:b|b and t:a) overlap in the arena while "):
+        check_arena(found, replace(arena, offsets={**arena.offsets, a: arena.offsets[b]}))
+    with pytest.raises(GraphError, match="overlap"):
+        check_arena(found, replace(arena, offsets={**arena.offsets, a: arena.offsets[b] + 4}))
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_the_checker_agrees_with_brute_force(data: st.DataObject) -> None:
+    """Random kernels with random places at random offsets."""
+    count = data.draw(st.integers(1, 8))
+    made: list[Place] = []
+    kernels: list[Kernel] = []
+    for i in range(count):
+        reads = tuple(p for p in made if data.draw(st.booleans()))
+        made.append(place(f"t{i}", size=data.draw(st.sampled_from([1, 16, 40]))))
+        kernels.append(Toy(f"k{i}", reads, (made[-1],)))
+    found = sequence(kernels)
+    check_memory(found, allocate(found, reuse=True))
+    check_memory(found, allocate(found, reuse=False))
+    offsets = {p: 64 * data.draw(st.integers(0, 12)) for p in made}
+    arena = Arena(offsets, 64 * 16)
+    try:
+        check_memory(found, arena)
+    except AssertionError:
+        with pytest.raises(GraphError, match="overlap"):
+            check_arena(found, arena)
+    else:
+        check_arena(found, arena)
