@@ -189,7 +189,8 @@ class _Builder:
             return
         plan = plan_matmul(batch, m, n, k, node.dtype, self.host)
         left, right = map(self._operand, node.inputs)
-        packed = self._pack(i, plan, left) if plan.reuses_a else None
+        contiguous = left.at.terms[-2] == 1  # read where it is
+        packed = self._pack(i, plan, left) if plan.reuses_a and not contiguous else None
         partial = None
         if plan.partial_size:
             partial = Place("temporary", f"partial{i}", (plan.partial_size,), node.dtype)

@@ -13,6 +13,7 @@ from ranvier.engines.native.emit.microkernel import microkernel
 from ranvier.engines.native.emit.pack import (
     Operand,
     Side,
+    batch_offset,
     copy_panel,
     packed_panel,
     side_a,
@@ -79,7 +80,8 @@ def emit_matmul(
 
     An operand is given by the buffer of its packed form, or strided; then each thread packs a
     tile of A or a panel of B when it comes to it. That is better for B always, unless the packed
-    B is at hand anyway, and for A unless `plan.reuses_a`. `partial_slot` names the buffer of
+    B is at hand anyway, and for A unless `plan.reuses_a`. A strided A whose rows lie side by
+    side (a transposed matrix) is read where it is. `partial_slot` names the buffer of
     partial sums (`plan.partial_size` elements); it is needed where that is not 0, else unused.
 
     Segments of K blocks are the outermost loop; within one, every thread passes over its own
@@ -99,8 +101,9 @@ def emit_matmul(
         partial = e.buffer(b, table, partial_slot)
     a_tile, b_panel, a_slot, b_slot = None, None, a_operand, b_operand
     if isinstance(a_operand, Operand):
-        a_tile = _stack(b, plan, plan.depth.size * plan.rows.size)
         a_slot = a_operand.slot
+        if not a_operand.contiguous:
+            a_tile = _stack(b, plan, plan.depth.size * plan.rows.size)
     if isinstance(b_operand, Operand):
         b_panel = _stack(b, plan, plan.depth.size * plan.panels.size * plan.lanes)
         b_slot = b_operand.slot
@@ -129,6 +132,28 @@ def _stack(b: Value, plan: MatmulPlan, size: int) -> Value:
     room = b.alloca(ir.ArrayType(e.element_type(plan.dtype), size))
     room.align = 64
     return room
+
+
+def _left_tile(
+    b: Value,
+    plan: MatmulPlan,
+    operand: int | Operand,
+    buffers: _Buffers,
+    batch: Value,
+    piece: Value,
+    block: Value,
+) -> tuple[Value, Value]:
+    """Where a tile of A begins, and how far its columns lie apart, in elements."""
+    if isinstance(operand, Operand) and operand.contiguous:
+        row, depth = e.piece_start(b, plan.rows, piece), e.piece_start(b, plan.depth, block)
+        index = e.add(b, batch_offset(b, plan.batch, operand.batch_strides, batch), row)
+        index = e.add(b, index, e.mul(b, depth, operand.depth_stride))
+        address = e.element(
+            b, buffers.a, e.add(b, index, operand.offset), e.element_type(plan.dtype)
+        )
+        return address, e.i64(operand.depth_stride)
+    tile = _pack(b, side_a(plan), operand, buffers.a, buffers.a_tile, batch, piece, block)
+    return tile, e.piece_size(b, plan.rows, piece)
 
 
 def _pack(
@@ -191,9 +216,7 @@ def _emit_run(
         sums = b.sub(e.i64(0), e.mul(b, e.piece_start(b, plan.rows, run.first), width))
     with e.loop(b, run.first, run.stop) as piece:
         row, rows = e.piece_start(b, plan.rows, piece), e.piece_size(b, plan.rows, piece)
-        a_tile = _pack(
-            b, side_a(plan), a_operand, buffers.a, buffers.a_tile, run.batch, piece, block
-        )
+        a_tile, a_step = _left_tile(b, plan, a_operand, buffers, run.batch, piece, block)
         tile = buffers.partial
         if plan.depth.pieces > 1:
             tile = e.element(b, tile, e.add(b, sums, e.mul(b, row, width)), scalar)
@@ -202,7 +225,7 @@ def _emit_run(
         if epilogue.prefetch is not None:
             with b.if_then(last):
                 b.call(epilogue.prefetch, part)
-        arguments = [a_tile, b_panel, count, tile, block]
+        arguments = [a_tile, a_step, b_panel, count, tile, block]
         _call_microkernel(b, host, plan, rows, vectors, arguments)
         with b.if_then(last):
             b.call(epilogue.finish, part)

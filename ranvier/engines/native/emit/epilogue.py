@@ -57,8 +57,10 @@ def _emit_prefetch(
             size = place.dtype.itemsize
             first = b.ptrtoint(address(place), I64)
             first = b.add(first, e.mul(b, position(b, at, point), size))
-            with e.loop(b, 0, e.mul(b, columns, size), LINE) as byte:
-                e.prefetch(b, b.inttoptr(b.add(first, byte), PTR), write=False)
+            ahead = b.and_(first, e.i64(LINE - 1))
+            with e.loop(b, 0, b.add(ahead, e.mul(b, columns, size)), LINE) as byte:
+                line = b.add(b.sub(first, ahead), byte)
+                e.prefetch(b, b.inttoptr(line, PTR), write=False)
     b.ret_void()
     return function
 

@@ -19,17 +19,18 @@ from ranvier.engines.native.emit.builder import Value
 _UNROLL = 2
 """Steps in k per turn; more only lengthens compilation, as the multiply-adds already bind."""
 
-_AHEAD_BYTES = 1024
-"""How far ahead of its use the packed A, which streams from the L2 cache, is asked for."""
+_AHEAD = 16
+"""How many steps in k ahead of its use A, which streams from the L2 cache, is asked for."""
 
 Fetch = Callable[[Value, Value], tuple[list[Value], list[Value]]]
 """Given the builder and k, the scalars A[:, k] and the vectors of B[k, :]."""
 
 
 def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors: int) -> Value:
-    """The function that computes one tile from packed A and B, emitted once per module.
+    """The function that computes one tile from A and packed B, emitted once per module.
 
-    Its arguments: ptr a [k][rows]; ptr b [k][vectors * lanes]; i64 k; ptr tile, row-major
+    Its arguments: ptr a, column k of the tile at a + k * step; i64 step, in elements: `rows`
+    where A is packed; ptr b [k][vectors * lanes]; i64 k; ptr tile, row-major
     [rows][vectors * lanes], aligned like a vector; i64 accumulate, 0 to overwrite the tile and
     anything else to add to it.
     """
@@ -37,12 +38,12 @@ def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors:
     found = module.globals.get(name)
     if found is not None:
         return found
-    typ = ir.FunctionType(e.VOID, [e.PTR, e.PTR, e.I64, e.PTR, e.I64])
+    typ = ir.FunctionType(e.VOID, [e.PTR, e.I64, e.PTR, e.I64, e.PTR, e.I64])
     kernel = ir.Function(module, typ, name)
     kernel.linkage = "internal"
     kernel.attributes.add("noinline")
     kernel.attributes.add("nounwind")
-    a, rhs, depth, tile, accumulate = kernel.args
+    a, step, rhs, depth, tile, accumulate = kernel.args
     for argument in (a, rhs, tile):
         argument.add_attribute("noalias")
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
@@ -51,8 +52,9 @@ def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors:
     align = vector.count * dtype.itemsize
 
     def fetch(b: Value, k: Value) -> tuple[list[Value], list[Value]]:
-        column = e.element(b, a, e.mul(b, k, rows), scalar)
-        e.prefetch(b, e.element(b, column, _AHEAD_BYTES // dtype.itemsize, scalar), write=False)
+        column = e.element(b, a, e.mul(b, k, step), scalar)
+        ahead = e.element(b, column, e.mul(b, step, _AHEAD), scalar)
+        e.prefetch(b, ahead, write=False)
         row = e.element(b, rhs, e.mul(b, k, vectors), vector)
         right = [e.load(b, e.element(b, row, v, vector), vector, align) for v in range(vectors)]
         left = [

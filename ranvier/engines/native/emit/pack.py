@@ -41,6 +41,11 @@ class Operand:
     outer_stride: int
     depth_stride: int
 
+    @property
+    def contiguous(self) -> bool:
+        """Whether neighbours along the outer axis are neighbours in memory."""
+        return self.outer_stride == 1
+
 
 @dataclass(frozen=True)
 class _Panel:
