@@ -8,11 +8,13 @@ from math import prod
 from ranvier.engines.native.host import Host
 from ranvier.engines.native.kernels import (
     Compute,
+    IndexKernel,
     Kernel,
     MatmulKernel,
     Reduce,
     RowKernel,
 )
+from ranvier.graph.ops.indexing import Take
 
 FLOPS_PER_SECOND = 3e10
 BYTES_PER_SECOND = 1e10
@@ -51,8 +53,10 @@ class Cost:
 
 
 def cost_of(kernel: Kernel) -> Cost:
-    """Return what a kernel computes and moves; each place counts once."""
+    """Return what a kernel computes and moves; each place counts once, taken rows alone."""
     moved = sum(place.nbytes for place in {*kernel.reads(), *kernel.writes()})
+    if isinstance(kernel, IndexKernel) and isinstance(kernel.op, Take):
+        moved = kernel.sources[1].nbytes + 2 * kernel.result.nbytes
     if isinstance(kernel, MatmulKernel):
         plan = kernel.plan
         product = 2 * plan.batches * plan.m * plan.n * plan.k

@@ -28,7 +28,7 @@ from ranvier.graph.leaves import Constant, State, aligned_empty
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
 
-INLINE_SECONDS = 1e-4
+INLINE_SECONDS = 2e-4
 """A call expected to be shorter than this runs on the caller's own thread alone."""
 
 WORK_PER_BARRIER = 2e-6

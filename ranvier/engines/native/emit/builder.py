@@ -238,11 +238,12 @@ def masked_store(b: Value, value: Value, pointer: Value, mask: Value, align: int
     b.call(callee, [value, pointer, ir.Constant(I32, align), mask])
 
 
-def prefetch(b: Value, pointer: Value, write: bool) -> None:
-    """Ask for the cache line of `pointer`, which need not be readable, in the L1 cache."""
+def prefetch(b: Value, pointer: Value, write: bool = False, level: int = 1) -> None:
+    """Ask for the cache line of `pointer`, which need not be readable, in the L1 or L2 cache."""
     typ = ir.FunctionType(VOID, [PTR, I32, I32, I32])
     callee = function(b.module, "llvm.prefetch.p0", typ)
-    hints = [ir.Constant(I32, hint) for hint in (int(write), 3, 1)]
+    locality = {1: 3, 2: 2}[level]
+    hints = [ir.Constant(I32, hint) for hint in (int(write), locality, 1)]
     b.call(callee, [pointer, *hints])
 
 

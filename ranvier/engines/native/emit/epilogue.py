@@ -60,7 +60,7 @@ def _emit_prefetch(
             ahead = b.and_(first, e.i64(LINE - 1))
             with e.loop(b, 0, b.add(ahead, e.mul(b, columns, size)), LINE) as byte:
                 line = b.add(b.sub(first, ahead), byte)
-                e.prefetch(b, b.inttoptr(line, PTR), write=False)
+                e.prefetch(b, b.inttoptr(line, PTR), level=2)
     b.ret_void()
     return function
 
