@@ -9,7 +9,7 @@ never from the number of threads, so that every thread count yields the same bit
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from typing import Protocol
 
 from ranvier.dtypes import FLOATING, DType
@@ -23,6 +23,9 @@ _TILE_COST = 150
 
 _STORE_COST = 4
 """What storing one accumulator costs, in multiply-add slots."""
+
+_PAGE = 4096
+"""Bytes after which addresses fall on the same sets of an L1 cache again."""
 
 _LATENCY_SLOTS = 8
 """Multiply-adds that must be in flight at once: latency times units per cycle."""
@@ -135,6 +138,16 @@ class MatmulPlan:
     def reuses_a(self) -> bool:
         """Whether tiles of A are used again, so that packing A beforehand pays."""
         return self.panels.pieces > 1
+
+    def packs_a(self, row_stride: int, depth_stride: int) -> bool:
+        """Whether to pack an A with these strides, in elements, before the product.
+
+        Not where its tiles are used once; nor where its rows lie side by side, one K block
+        suffices, and its columns do not crowd into a few sets of the L1 cache.
+        """
+        step = gcd(depth_stride * self.dtype.itemsize, _PAGE)
+        in_place = row_stride == 1 and self.depth.pieces == 1 and step <= _PAGE // 16
+        return self.reuses_a and not in_place
 
     @property
     def packed_a_size(self) -> int:

@@ -189,8 +189,7 @@ class _Builder:
             return
         plan = plan_matmul(batch, m, n, k, node.dtype, self.host)
         left, right = map(self._operand, node.inputs)
-        contiguous = left.at.terms[-2] == 1  # read where it is
-        packed = self._pack(i, plan, left) if plan.reuses_a and not contiguous else None
+        packed = self._pack(i, plan, left) if plan.packs_a(*left.at.terms[-2:]) else None
         partial = None
         if plan.partial_size:
             partial = Place("temporary", f"partial{i}", (plan.partial_size,), node.dtype)
