@@ -227,3 +227,14 @@ def dropout_and_its_gradient(dtype: str) -> GraphCase:
     (grad,) = rv.gradients((y * y).sum(), [w])
     updates = {w: w - 0.1 * grad, step: step + 1}
     return _case(dtype, {}, lambda: {"y": y, "kept": kept}, (step, w), updates)
+
+
+@graph
+def products_that_cancel_exactly(dtype: str) -> GraphCase:
+    """A multiply-add of one rounding in place of two would leave a rest."""
+
+    def build(x: Tensor) -> Mapping[str, Tensor]:
+        p = x * 0.00346021
+        return {"y": p + (-p), "z": p * 1.5 - p * 1.5}
+
+    return _case(dtype, {"x": (5, 33)}, build)

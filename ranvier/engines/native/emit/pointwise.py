@@ -58,7 +58,7 @@ def _intrinsic(name: str) -> Emit:
 def _arithmetic(floating: str, integer: str | None = None) -> Emit:
     def emit(b: Value, dtype: DType, args: Sequence[Value]) -> Value:
         if dtypes.is_floating(dtype):
-            return getattr(b, floating)(*args, flags=["contract"])
+            return getattr(b, floating)(*args)
         return getattr(b, integer or floating)(*args)
 
     return emit
