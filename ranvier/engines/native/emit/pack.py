@@ -11,20 +11,16 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from ranvier.dtypes import DType
 from ranvier.engines.native.contraction_plan import Cut, MatmulPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
+from ranvier.engines.native.emit.panel import Strides, pack_panel
 
 _CHUNK = 8
 """Steps in depth copied at a time where the outer axis is contiguous."""
 
 _ENOUGH_PANELS = 8
 """From this many panels on, threads split panels and so pack what they themselves will use."""
-
-
-_MASKED_BYTES = 64
-"""Vectors of this size come with masked stores; with shorter ones, parts are stored piecemeal."""
 
 
 @dataclass(frozen=True)
@@ -45,43 +41,6 @@ class Operand:
     def contiguous(self) -> bool:
         """Whether neighbours along the outer axis are neighbours in memory."""
         return self.outer_stride == 1
-
-
-@dataclass(frozen=True)
-class _Panel:
-    """What the packing of one panel depends on, beside addresses and depth."""
-
-    dtype: DType
-    lanes: int
-    width: int
-    padded: int
-    outer_stride: int
-    depth_stride: int
-
-    @property
-    def scalar(self) -> Value:
-        return e.element_type(self.dtype)
-
-    def source(self, b: Value, base: Value, outer: int, depth: Value) -> Value:
-        """The address of element (outer, depth) of the operand."""
-        index = e.add(b, e.mul(b, depth, self.depth_stride), outer * self.outer_stride)
-        return e.element(b, base, index, self.scalar)
-
-    def store(self, b: Value, base: Value, values: Value, outer: int, depth: Value) -> None:
-        """Store neighbours along the outer axis into the packed panel."""
-        index = e.add(b, e.mul(b, depth, self.padded), outer)
-        address = e.element(b, base, index, self.scalar)
-        align = self.dtype.itemsize
-        count = values.type.count if isinstance(values.type, ir.VectorType) else 1
-        if self.lanes * align < _MASKED_BYTES or count in (1, self.lanes):
-            b.store(values, address, align=align)
-            return
-        for first in range(0, count, self.lanes):
-            kept = range(first, min(first + self.lanes, count))
-            filling = [first] * (self.lanes - len(kept))
-            part = e.shuffle(b, values, values, [*kept, *filling])
-            mask = e.lane_mask(b, e.i64(len(kept)), self.lanes)
-            e.masked_store(b, part, e.element(b, address, first, self.scalar), mask, align)
 
 
 @dataclass(frozen=True)
@@ -172,11 +131,9 @@ def copy_panel(
     origin = e.add(b, origin, e.mul(b, outer, operand.outer_stride))
     origin = e.add(b, origin, e.mul(b, depth, operand.depth_stride))
     address = e.element(b, source, origin, e.element_type(plan.dtype))
-    for size, padded_size in side.widths.items():
-        strides = (operand.outer_stride, operand.depth_stride)
-        panel = _Panel(plan.dtype, plan.lanes, size, padded_size, *strides)
-        with b.if_then(b.icmp_signed("==", width, e.i64(size))):
-            b.call(_panel_function(b.module, panel), [address, target, count])
+    strides = Strides(operand.outer_stride, operand.depth_stride)
+    sizes = (address, target, width, padded, count)
+    pack_panel(b, plan.dtype, plan.lanes, strides, side.widths, sizes)
 
 
 def batch_offset(
@@ -188,130 +145,3 @@ def batch_offset(
         offset = e.add(b, offset, e.mul(b, e.rem(b, batch, extents[axis]), strides[axis]))
         batch = e.div(b, batch, extents[axis])
     return offset
-
-
-def _panel_function(module: Value, panel: _Panel) -> Value:
-    """The function (ptr source, ptr target, i64 depth) that packs one panel, shared if equal."""
-    name = (
-        f"pack_{panel.dtype.name}_{panel.width}of{panel.padded}"
-        f"_{panel.outer_stride}_{panel.depth_stride}"
-    )
-    found = module.globals.get(name)
-    if found is not None:
-        return found
-    pack = ir.Function(module, ir.FunctionType(e.VOID, [e.PTR, e.PTR, e.I64]), name)
-    pack.linkage = "internal"
-    pack.attributes.add("noinline")
-    pack.attributes.add("nounwind")
-    source, target, depth = pack.args
-    source.add_attribute("noalias")
-    target.add_attribute("noalias")
-    b = ir.IRBuilder(pack.append_basic_block("entry"))
-    if panel.outer_stride == 1:
-        _copy_rows(b, panel, source, target, depth)
-    elif panel.depth_stride == 1 and panel.width == panel.padded == 1:
-        _copy_line(b, panel, source, target, depth)
-    elif panel.depth_stride == 1:
-        enough = b.icmp_signed(">=", depth, e.i64(panel.lanes))
-        with b.if_else(enough) as (transpose, gather):
-            with transpose:
-                _transpose_blocks(b, panel, source, target, depth)
-            with gather:
-                _gather_rows(b, panel, source, target, depth)
-    else:
-        _gather_rows(b, panel, source, target, depth)
-    b.ret_void()
-    return pack
-
-
-def _copy_rows(b: Value, panel: _Panel, source: Value, target: Value, depth: Value) -> None:
-    """Outer axis contiguous: copy row after row of the panel."""
-    with e.loop(b, 0, depth) as k:
-        vector = ir.VectorType(panel.scalar, panel.width)
-        values = e.load(b, panel.source(b, source, 0, k), vector, panel.dtype.itemsize)
-        panel.store(b, target, _pad(b, values, panel.padded), 0, k)
-
-
-def _copy_line(b: Value, panel: _Panel, source: Value, target: Value, depth: Value) -> None:
-    """A panel one element wide that is contiguous in depth: a plain copy."""
-    whole = b.and_(depth, e.i64(-panel.lanes))
-    vector = ir.VectorType(panel.scalar, panel.lanes)
-    for start, stop, step, typ in (
-        (e.i64(0), whole, panel.lanes, vector),
-        (whole, depth, 1, panel.scalar),
-    ):
-        with e.loop(b, start, stop, step) as k:
-            values = e.load(b, panel.source(b, source, 0, k), typ, panel.dtype.itemsize)
-            panel.store(b, target, values, 0, k)
-
-
-def _gather_rows(b: Value, panel: _Panel, source: Value, target: Value, depth: Value) -> None:
-    """Neither axis contiguous: element after element."""
-    with e.loop(b, 0, depth) as k:
-        for outer in range(panel.padded):
-            value = ir.Constant(panel.scalar, 0.0)
-            if outer < panel.width:
-                address = panel.source(b, source, outer, k)
-                value = e.load(b, address, panel.scalar, panel.dtype.itemsize)
-            panel.store(b, target, value, outer, k)
-
-
-def _transpose_blocks(b: Value, panel: _Panel, source: Value, target: Value, depth: Value) -> None:
-    """Depth contiguous: transpose square blocks of lanes by lanes elements.
-
-    The last block is moved back to end at `depth` (which is at least `lanes`) and so repeats
-    some of its predecessor's work instead of treating a remainder.
-    """
-    lanes = panel.lanes
-    vector = ir.VectorType(panel.scalar, lanes)
-    last = b.sub(depth, e.i64(lanes))
-    with e.loop(b, 0, depth, lanes) as start:
-        first = e.minimum(b, start, last)
-        for outer in range(0, panel.padded, lanes):
-            rows = [
-                e.load(b, panel.source(b, source, row, first), vector, panel.dtype.itemsize)
-                if row < panel.width
-                else ir.Constant(vector, None)
-                for row in range(outer, outer + lanes)
-            ]
-            kept = min(lanes, panel.padded - outer)
-            for lane, column in enumerate(transpose(b, rows)):
-                values = _first(b, column, kept)
-                panel.store(b, target, values, outer, e.add(b, first, lane))
-
-
-def transpose(b: Value, rows: list[Value]) -> list[Value]:
-    """The columns of a square block of as many vectors as each has lanes (a power of two).
-
-    Each stage exchanges, between rows `half` apart, the off-diagonal blocks of side `half`.
-    """
-    lanes = len(rows)
-    half = lanes // 2
-    while half:
-        high = [lane + lanes - half if lane & half else lane for lane in range(lanes)]
-        low = [lane + lanes if lane & half else lane + half for lane in range(lanes)]
-        exchanged = list(rows)
-        for row in range(lanes):
-            if not row & half:
-                pair = rows[row], rows[row + half]
-                exchanged[row] = e.shuffle(b, *pair, high)
-                exchanged[row + half] = e.shuffle(b, *pair, low)
-        rows = exchanged
-        half //= 2
-    return rows
-
-
-def _first(b: Value, vector: Value, count: int) -> Value:
-    """The first `count` lanes of a vector."""
-    if count == vector.type.count:
-        return vector
-    return e.shuffle(b, vector, vector, range(count))
-
-
-def _pad(b: Value, vector: Value, count: int) -> Value:
-    """The vector, followed by zeros up to `count` lanes."""
-    width = vector.type.count
-    if count == width:
-        return vector
-    picks = [*range(width), *[width] * (count - width)]
-    return e.shuffle(b, vector, ir.Constant(vector.type, None), picks)
