@@ -100,9 +100,9 @@ def run(start, count):
     for number in range(start, start + count):
         program(number, RELEASE)
 
-run(0, 100)  # until the heap has the size that compiling needs
+run(0, 150)  # until the heap has the size that compiling needs
 before = resident()
-run(100, COUNT)
+run(150, COUNT)
 print(resident() - before)
 """
 
@@ -110,6 +110,9 @@ print(resident() - before)
 @pytest.mark.parametrize("release", [True, False])
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_programs_that_are_gone_leave_little(count: int, release: bool) -> None:
-    """Released, or only forgotten: a program nobody holds gives its memory back by itself."""
+    """Released, or only forgotten: a program nobody holds gives its memory back by itself.
+
+    A heap that grows by one arena of the allocator must not fail the short run.
+    """
     body = COMPILING.replace("COUNT", str(count)).replace("RELEASE", str(release))
-    assert measure(body) < EACH * count
+    assert measure(body) < EACH * count + NOISE
