@@ -153,13 +153,17 @@ def _emitted(
 def _copy_rows(b: Value, shape: _Shape, call: _Call) -> None:
     """Outer axis contiguous: copy row after row of the panel."""
     lanes, before = shape.lanes, (shape.vectors - 1) * shape.lanes
-    width, padded = _last_counts(b, shape, call, e.i64(before))
+    whole = _Part(lanes, None)
+    width, padded = (
+        _Part(count, _mask(b, shape, count))
+        for count in _last_counts(b, shape, call, e.i64(before))
+    )
     with e.loop(b, 0, call.depth) as k:
         source = e.element(b, call.source, e.mul(b, k, call.depth_stride), shape.scalar)
         target = e.element(b, call.target, e.mul(b, k, call.padded), shape.scalar)
         for start in range(0, before, lanes):
-            values = _load(b, shape, e.element(b, source, start, shape.scalar), lanes)
-            _store(b, shape, values, e.element(b, target, start, shape.scalar), lanes)
+            values = _load(b, shape, e.element(b, source, start, shape.scalar), whole)
+            _store(b, shape, values, e.element(b, target, start, shape.scalar), whole)
         values = _load(b, shape, e.element(b, source, before, shape.scalar), width)
         _store(b, shape, values, e.element(b, target, before, shape.scalar), padded)
 
@@ -240,7 +244,8 @@ def _transpose_block(
     for lane, column in enumerate(transpose(b, rows)):
         values = column if keep is None else b.select(keep, column, zeros)
         index = call.target_index(b, outer, e.add(b, first, lane))
-        _store(b, shape, values, e.element(b, call.target, index, shape.scalar), padded)
+        address = e.element(b, call.target, index, shape.scalar)
+        _store(b, shape, values, address, _Part(padded, _mask(b, shape, padded)))
 
 
 def transpose(b: Value, rows: list[Value]) -> list[Value]:
@@ -283,11 +288,19 @@ def _mask(b: Value, shape: _Shape, count: Value | int) -> Value | None:
     return e.lane_mask(b, e.as_i64(count), shape.lanes)
 
 
-def _load(b: Value, shape: _Shape, address: Value, count: Value | int) -> Value:
-    """The first `count` elements at `address`, followed by zeros to a whole vector."""
-    align = shape.dtype.itemsize
+@dataclass(frozen=True)
+class _Part:
+    """The first `count` lanes of a vector; with the mask of them where it is not known."""
+
+    count: Value | int
+    mask: Value | None
+
+
+def _load(b: Value, shape: _Shape, address: Value, part_of: _Part) -> Value:
+    """The first elements at `address`, followed by zeros to a whole vector."""
+    align, count = shape.dtype.itemsize, part_of.count
     if not isinstance(count, int):
-        return e.masked_load(b, address, _mask(b, shape, count), shape.vector, align)
+        return e.masked_load(b, address, part_of.mask, shape.vector, align)
     part = ir.VectorType(shape.scalar, count)
     values = e.load(b, address, part, align)
     if count == shape.lanes:
@@ -296,11 +309,11 @@ def _load(b: Value, shape: _Shape, address: Value, count: Value | int) -> Value:
     return e.shuffle(b, values, ir.Constant(part, None), picks)
 
 
-def _store(b: Value, shape: _Shape, values: Value, address: Value, count: Value | int) -> None:
-    """Store the first `count` lanes of a vector."""
-    align = shape.dtype.itemsize
+def _store(b: Value, shape: _Shape, values: Value, address: Value, part_of: _Part) -> None:
+    """Store the first lanes of a vector."""
+    align, count = shape.dtype.itemsize, part_of.count
     if not isinstance(count, int):
-        e.masked_store(b, values, address, _mask(b, shape, count), align)
+        e.masked_store(b, values, address, part_of.mask, align)
         return
     if count < shape.lanes:
         values = e.shuffle(b, values, values, range(count))
