@@ -109,7 +109,8 @@ def _sign(b: Value, dtype: DType, args: Sequence[Value]) -> Value:
     zero, one = literal(x.type, 0), literal(x.type, 1)
     if dtypes.is_floating(dtype):
         negative = b.fcmp_ordered("<", x, zero)
-        smaller = b.select(negative, literal(x.type, -1), x)  # keeps NaN and zero
+        rest = b.fadd(x, zero)  # NaN stays, -0 becomes 0
+        smaller = b.select(negative, literal(x.type, -1), rest)
         return b.select(b.fcmp_ordered(">", x, zero), one, smaller)
     smaller = b.select(b.icmp_signed("<", x, zero), literal(x.type, -1), zero)
     return b.select(b.icmp_signed(">", x, zero), one, smaller)
