@@ -1,14 +1,18 @@
-"""exp, log, tanh, sigmoid and erf of float32 vectors, each within 2 units in the last place.
+"""exp, log, tanh, sigmoid and erf of float32 values, each within 2 units in the last place.
 
-Branch-free polynomials after argument reduction (Muller, "Elementary Functions", 2016), any
-number of lanes, special values as NumPy has them; subnormal results may be zero. The
-coefficients are minimax fits of the relative error. float64, and sin, cos and power, go to
-LLVM's intrinsics and so to the C library, lane by lane: exact enough, and slow.
+Branch-free polynomials after argument reduction (Muller, "Elementary Functions", 2016), for
+scalars and vectors of any length, with the special values of NumPy; subnormal arguments and
+results may count as zero. The coefficients are minimax fits, of the relative error unless
+stated. float64, and sin, cos and power, go to LLVM's intrinsics and so to the C library, lane
+by lane: exact enough, and slow.
+
+Worst errors are measured over all normal arguments with normal results, in units in the last
+place (ULP) of the exact result, with subnormal numbers flushed to zero.
 """
 
 from __future__ import annotations
 
-import struct
+import math
 from collections.abc import Sequence
 
 from llvmlite import ir
@@ -16,144 +20,163 @@ from llvmlite import ir
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import I32, Value
 
-_LOG2_E = 1.4426950408889634
-_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
+_LN2_HIGH = 0.693359375
+_LN2_LOW = math.log(2.0) - _LN2_HIGH
 """ln 2 in two parts; the product of the first with a small integer is exact (Cody and Waite)."""
 
-_ROUNDING = 1.5 * 2.0**23
-"""Adding this to a float32 leaves its nearest integer in the low bits."""
+_ROUNDING = 1.5 * 2.0**23 + 127
+"""Added to a small float32 n it leaves, in the lowest bits, the nearest integer of n + 127.
 
-_EXP_LOWEST, _EXP_HIGHEST = -104.0, 89.0
-"""Beyond these exp is 0 or infinity in float32."""
+Shifted by 23 these bits are 2^n, and zero for n = -127. Subtracting it again leaves the nearest
+integer of n.
+"""
 
-# exp(r) = 1 + r + r^2 P(r) for |r| <= ln(2)/2
-_EXP = (0.5, 0.166665181517601, 0.04166620597243309, 0.008368954062461853, 0.0013950599823147058)
-# log(1 + f) = f - f^2/2 + f^3 P(f) for sqrt(1/2) <= 1 + f <= sqrt(2)
+_EXP_LOWEST = -88.0
+"""Below it exp is less than the smallest normal number."""
+
+_SMALLEST_NORMAL = 2.0**-126
+
+# exp(r) = 1 + r + r^2 P(r) for -ln(2)/2 <= r <= ln 2
+_EXP = (
+    *(0.4999999403953552, 0.16666696965694427, 0.041668180376291275),
+    *(0.008326933719217777, 0.0013833793345838785, 0.00023276741558220237),
+)
+# 2^r = 1 + r P(r) for |r| <= 1/2
+_EXP2 = (
+    *(0.6931471824645996, 0.24022647738456726, 0.05550359934568405),
+    *(0.009618505835533142, 0.0013390806270763278, 0.00015326471475418657),
+)
+# log(1 + f) = f + f^2 P(f) for sqrt(1/2) <= 1 + f <= sqrt(2)
 _LOG = (
-    *(0.3333331346511841, -0.25000008940696716, 0.2000211924314499, -0.1666799634695053),
-    *(0.14219550788402557, -0.12405591458082199, 0.11888174712657928, -0.11675640940666199),
-    0.06746601313352585,
+    *(-0.49999988079071045, 0.33333325386047363, -0.25001609325408936, 0.20002004504203796),
+    *(-0.16608411073684692, 0.14180853962898254, -0.1324806958436966, 0.12912945449352264),
+    -0.0761905387043953,
 )
-# tanh(x) = x + x^3 P(x^2) for |x| <= 0.65
-_TANH_LIMIT = 0.65
+_SQRT_HALF_BITS = 0x3F3504F3
+_EXPONENT_BITS = -1 << 23
+"""The sign and exponent of a float32."""
+
+# tanh(x) = x + x^3 P(x^2) for |x| <= 0.55
+_TANH_LIMIT = 0.55
 _TANH = (
-    *(-0.333333283662796, 0.13333158195018768, -0.05394056439399719),
-    *(0.02166634425520897, -0.00809196475893259, 0.002064662054181099),
+    *(-0.33333316445350647, 0.13332544267177582, -0.0538475476205349),
+    *(0.02105071395635605, -0.00624284939840436),
 )
+_TANH_ONE = 10.0
+"""tanh rounds to 1 well before this."""
+
 # erf(x) = x + x P(x^2) for |x| <= 0.93
 _ERF_LIMIT = 0.93
 _ERF = (
-    *(0.1283791959285736, -0.3761284351348877, 0.11286509782075882, -0.0269976407289505),
-    *(0.005508304573595524, -0.0011292507406324148, 0.00020483115804381669),
+    *(0.12837915122509003, -0.37612488865852356, 0.11281730234622955),
+    *(-0.026762915775179863, 0.004987252876162529, -0.0005958977271802723),
 )
-# erf(x) = 1 - exp(-P(x)) for 0.92 <= x <= 4; beyond it rounds to 1
+# erf(x) = 1 - 2^-P(x) for 0.92 <= x <= 4, fitted for the absolute error of erf
 _ERF_TAIL = (
-    *(-0.00017468445003032684, 1.1295149326324463, 0.6333469152450562, 0.10828009247779846),
-    *(-0.02511942759156227, 0.00417106319218874, -0.0004344626213423908, 2.1095051124575548e-05),
+    *(0.00029868021374568343, 1.6268223524093628, 0.9193803071975708, 0.14983291923999786),
+    *(-0.03201298788189888, 0.004376662895083427, -0.00028124492382630706),
 )
+_ERF_ONE = 4.0
+"""erf rounds to 1 well before this."""
 
 
 def exp(b: Value, x: Value) -> Value:
-    """e to the power x. Worst error 1.02 ULP."""
+    """e to the power x. Worst error 1.0 ULP."""
     if _is_double(x):
         return _intrinsic(b, "exp", x)
-    excess, exponent = _reduced_exp(b, x)
-    return _scaled(b, b.fadd(excess, _number(x, 1.0)), exponent)
+    excess, scale = _reduced_exp(b, x)
+    return _fma(b, excess, scale, scale)
 
 
 def _reduced_exp(b: Value, x: Value) -> tuple[Value, Value]:
-    """(s, n) with exp(x) = (1 + s) 2^n, n an integer, |s| < 0.42."""
-    x = b.select(b.fcmp_ordered("<", x, _number(x, _EXP_LOWEST)), _number(x, _EXP_LOWEST), x)
-    x = b.select(b.fcmp_ordered(">", x, _number(x, _EXP_HIGHEST)), _number(x, _EXP_HIGHEST), x)
-    shifted = _fma(b, x, _number(x, _LOG2_E), _number(x, _ROUNDING))
+    """(s, p) with exp(x) = (1 + s) p; p is 2^n for an integer n, or 0.
+
+    n is the integer nearest to x / ln 2, but at most 127, since 2^128 is infinity. So s lies
+    between -0.3 and 0.42, but reaches 1 near the largest float32; beyond it the product overflows.
+    """
+    x = _at_least(b, x, _EXP_LOWEST)
+    shifted = _fma(b, x, _number(x, 1.0 / math.log(2.0)), _number(x, _ROUNDING))
+    shifted = _at_most(b, shifted, _ROUNDING + 127)
     n = b.fsub(shifted, _number(x, _ROUNDING))
     r = _fma(b, n, _number(x, -_LN2_HIGH), x)
     r = _fma(b, n, _number(x, -_LN2_LOW), r)
     excess = _fma(b, b.fmul(r, r), _polynomial(b, r, _EXP), r)
-    return excess, b.sub(_bits(b, shifted), _integer(x, _bits_of(_ROUNDING)))
-
-
-def _scaled(b: Value, x: Value, exponent: Value) -> Value:
-    """x 2^n, by two factors of about half the exponent, since 2^n itself may overflow."""
-    half = b.ashr(exponent, _integer(x, 1))
-    x = b.fmul(x, _power_of_two(b, half, x.type))
-    return b.fmul(x, _power_of_two(b, b.sub(exponent, half), x.type))
+    return excess, _power_of_two(b, shifted)
 
 
 def log(b: Value, x: Value) -> Value:
-    """The natural logarithm: -inf at 0, NaN below. Worst error 0.9 ULP."""
+    """The natural logarithm: -inf at 0, NaN below. Worst error 0.92 ULP.
+
+    x = m 2^n with sqrt(1/2) <= m < sqrt(2), and log(x) = log(m) + n ln 2.
+    """
     if _is_double(x):
         return _intrinsic(b, "log", x)
-    # Subtracting the bits of sqrt(1/2) puts the mantissa into [sqrt(1/2), sqrt(2)).
-    offset = b.sub(_bits(b, x), _integer(x, 0x3F3504F3))
-    exponent = b.ashr(offset, _integer(x, 23))
-    mantissa = b.bitcast(b.sub(_bits(b, x), b.shl(exponent, _integer(x, 23))), x.type)
-    f = b.fsub(mantissa, _number(x, 1.0))
-    n = b.sitofp(exponent, x.type)
-    square = b.fmul(f, f)
-    y = b.fmul(b.fmul(square, f), _polynomial(b, f, _LOG))
-    y = _fma(b, n, _number(x, _LN2_LOW), y)
-    y = _fma(b, square, _number(x, -0.5), y)
-    y = b.fadd(f, y)
-    y = _fma(b, n, _number(x, _LN2_HIGH), y)
-    infinity = _number(x, float("inf"))
-    y = b.select(b.fcmp_ordered("==", x, infinity), infinity, y)
-    y = b.select(b.fcmp_ordered("==", x, _number(x, 0.0)), _number(x, float("-inf")), y)
-    # Less than zero or unordered: NaN.
-    valid = b.fcmp_ordered(">=", x, _number(x, 0.0))
-    return b.select(valid, y, _number(x, float("nan")))
+    bits = _bits(b, x)
+    exponent = b.and_(b.sub(bits, _integer(x, _SQRT_HALF_BITS)), _integer(x, _EXPONENT_BITS))
+    n = b.sitofp(exponent, x.type)  # 2^23 n
+    f = b.fsub(b.bitcast(b.sub(bits, exponent), x.type), _number(x, 1.0))
+    y = _fma(b, b.fmul(f, f), _polynomial(b, f, _LOG), f)
+    # One constant for ln 2 will do: its relative error is 3e-9.
+    y = _fma(b, n, _number(x, math.log(2.0) / 2**23), y)
+    y = b.select(b.fcmp_ordered("<", x, _number(x, math.inf)), y, x)  # inf and NaN stay
+    negative = b.fcmp_ordered("<", x, _number(x, 0.0))
+    special = b.select(negative, _number(x, math.nan), _number(x, -math.inf))
+    return b.select(b.fcmp_ordered("<", x, _number(x, _SMALLEST_NORMAL)), special, y)
 
 
 def tanh(b: Value, x: Value) -> Value:
-    """The hyperbolic tangent; the sign of zero is kept. Worst error 1.4 ULP."""
+    """The hyperbolic tangent; the sign of zero is kept. Worst error 1.53 ULP.
+
+    A polynomial for small x, and 1 - 2 / (exp(2x) + 1) beyond.
+    """
     if _is_double(x):
         return _intrinsic(b, "tanh", x)
     size = _intrinsic(b, "fabs", x)
     square = b.fmul(x, x)
     small = _fma(b, b.fmul(size, square), _polynomial(b, square, _TANH), size)
-    rest = b.fdiv(_number(x, 2.0), b.fadd(exp(b, b.fadd(size, size)), _number(x, 1.0)))
-    large = b.fsub(_number(x, 1.0), rest)
-    result = b.select(b.fcmp_ordered("<", size, _number(x, _TANH_LIMIT)), small, large)
+    within, double_log = _at_most(b, size, _TANH_ONE), _number(x, 2.0 / math.log(2.0))
+    shifted = _fma(b, within, double_log, _number(x, _ROUNDING))
+    n = b.fsub(shifted, _number(x, _ROUNDING))
+    r = _fma(b, within, double_log, b.fneg(n))
+    excess, scale = b.fmul(r, _polynomial(b, r, _EXP2)), _power_of_two(b, shifted)
+    one = _number(x, 1.0)
+    rest = b.fdiv(_number(x, 2.0), _fma(b, excess, scale, b.fadd(scale, one)))
+    large = b.fsub(one, rest)
+    result = b.select(b.fcmp_ordered(">", size, _number(x, _TANH_LIMIT)), large, small)
     return _intrinsic(b, "copysign", result, x)
 
 
 def sigmoid(b: Value, x: Value) -> Value:
-    """1 / (1 + exp(-x)) without overflow. Worst error 1.1 ULP.
-
-    With z = exp(-|x|) it is 1 / (1 + z) or, for negative x, z / (1 + z). The roundings of z and
-    of 1 + z are kept as small terms, and one Newton step puts them into the quotient.
-    """
-    one, zero = _number(x, 1.0), _number(x, 0.0)
-    size = _intrinsic(b, "fabs", x)
+    """1 / (1 + exp(-x)). Worst error 1.67 ULP."""
+    one = _number(x, 1.0)
     if _is_double(x):
-        z = exp(b, b.fneg(size))
-        return b.fdiv(b.select(b.fcmp_ordered("<", x, zero), z, one), b.fadd(one, z))
-    excess, exponent = _reduced_exp(b, b.fneg(size))
-    rounded = b.fadd(excess, one)
-    z = _scaled(b, rounded, exponent)
-    z_rest = _scaled(b, b.fsub(excess, b.fsub(rounded, one)), exponent)
-    below = b.fadd(one, z)
-    below_rest = b.fadd(b.fsub(z, b.fsub(below, one)), z_rest)
-    negative = b.fcmp_ordered("<", x, zero)
-    above, above_rest = b.select(negative, z, one), b.select(negative, z_rest, zero)
-    inverse = b.fdiv(one, below)
-    quotient = b.fmul(above, inverse)
-    remainder = _fma(b, b.fneg(quotient), below, above)
-    remainder = b.fadd(_fma(b, b.fneg(quotient), below_rest, remainder), above_rest)
-    return _fma(b, remainder, inverse, quotient)
+        z = exp(b, b.fneg(_intrinsic(b, "fabs", x)))  # at most 1, so that nothing overflows
+        negative = b.fcmp_ordered("<", x, _number(x, 0.0))
+        return b.fdiv(b.select(negative, z, one), b.fadd(one, z))
+    excess, scale = _reduced_exp(b, b.fneg(x))
+    # 1 + (1 + s) p, in an order that loses neither 1 nor p.
+    big = b.fcmp_ordered(">", scale, _number(x, 2.0**12))
+    inner = b.select(big, one, b.fadd(scale, one))
+    outer = b.select(big, scale, _number(x, 0.0))
+    return b.fdiv(one, b.fadd(_fma(b, excess, scale, inner), outer))
 
 
 def erf(b: Value, x: Value) -> Value:
-    """The error function; the sign of zero is kept. Worst error 1.2 ULP."""
+    """The error function; the sign of zero is kept. Worst error 1.17 ULP.
+
+    A polynomial for small x, and 1 - 2^-P(x) with another polynomial P beyond.
+    """
     if _is_double(x):
         return _each_lane(b, "erf", x)
     size = _intrinsic(b, "fabs", x)
     square = b.fmul(x, x)
     small = _fma(b, size, _polynomial(b, square, _ERF), size)
-    limit = _number(x, 4.0)
-    within = b.select(b.fcmp_ordered(">", size, limit), limit, size)
-    large = b.fsub(_number(x, 1.0), exp(b, b.fneg(_polynomial(b, within, _ERF_TAIL))))
-    result = b.select(b.fcmp_ordered("<", size, _number(x, _ERF_LIMIT)), small, large)
+    tail = _polynomial(b, _at_most(b, size, _ERF_ONE), [-c for c in _ERF_TAIL])
+    shifted = b.fadd(tail, _number(x, _ROUNDING))
+    r = b.fsub(tail, b.fsub(shifted, _number(x, _ROUNDING)))
+    excess, scale = b.fmul(r, _polynomial(b, r, _EXP2)), _power_of_two(b, shifted)
+    large = _fma(b, b.fneg(excess), scale, b.fsub(_number(x, 1.0), scale))
+    result = b.select(b.fcmp_ordered(">", size, _number(x, _ERF_LIMIT)), large, small)
     return _intrinsic(b, "copysign", result, x)
 
 
@@ -206,14 +229,21 @@ def _bits(b: Value, x: Value) -> Value:
     return b.bitcast(x, _like(x, I32))
 
 
-def _bits_of(number: float) -> int:
-    return int(struct.unpack("<i", struct.pack("<f", number))[0])
+def _power_of_two(b: Value, shifted: Value) -> Value:
+    """2^n, of n + _ROUNDING for -126 <= n <= 127; 0 for n = -127."""
+    return b.bitcast(b.shl(_bits(b, shifted), _integer(shifted, 23)), shifted.type)
 
 
-def _power_of_two(b: Value, n: Value, typ: Value) -> Value:
-    """2^n for -126 <= n <= 127, made of its exponent bits."""
-    biased = b.add(n, _constant(n.type, 127))
-    return b.bitcast(b.shl(biased, _constant(n.type, 23)), typ)
+def _at_most(b: Value, x: Value, limit: float) -> Value:
+    """The smaller of x and `limit`; NaN stays. One instruction on x86."""
+    bound = _number(x, limit)
+    return b.select(b.fcmp_ordered("<", bound, x), bound, x)
+
+
+def _at_least(b: Value, x: Value, limit: float) -> Value:
+    """The larger of x and `limit`; NaN stays. One instruction on x86."""
+    bound = _number(x, limit)
+    return b.select(b.fcmp_ordered(">", bound, x), bound, x)
 
 
 def _fma(b: Value, x: Value, y: Value, z: Value) -> Value:
