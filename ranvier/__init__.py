@@ -62,6 +62,7 @@ from ranvier.graph.functions import (
     where,
     zeros_like,
 )
+from ranvier.graph.images import average_pool, convolution, max_pool
 from ranvier.graph.leaves import Buffer, Parameter, State, constant, input
 from ranvier.graph.tensor import Tensor
 
@@ -78,6 +79,7 @@ __all__ = [
     "abs",
     "add",
     "argmax",
+    "average_pool",
     "bfloat16",
     "bool_",
     "broadcast_to",
@@ -85,6 +87,7 @@ __all__ = [
     "compile",
     "concatenate",
     "constant",
+    "convolution",
     "cos",
     "divide",
     "equal",
@@ -111,6 +114,7 @@ __all__ = [
     "logical_or",
     "matmul",
     "max",
+    "max_pool",
     "maximum",
     "mean",
     "min",

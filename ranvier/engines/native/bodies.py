@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
 
-from ranvier.engines.native.group import Draft
+from ranvier.engines.native.group import CONTRACTIONS, Draft
 from ranvier.engines.native.indexmap import Affine, Guard, IndexMap
 from ranvier.engines.native.kernels import (
     Body,
@@ -23,7 +23,6 @@ from ranvier.engines.native.kernels import (
 )
 from ranvier.engines.native.pull import sources_of
 from ranvier.graph.leaves import Constant
-from ranvier.graph.ops.contraction import MatMul
 from ranvier.graph.ops.movement import Concatenate, Pad
 from ranvier.graph.ops.pointwise import Pointwise
 from ranvier.graph.ops.reduction import Reduction
@@ -84,7 +83,7 @@ class _Writer:
 
     def _is_inner(self, node: Tensor) -> bool:
         """Whether `node` is a contraction or reduction of this very kernel."""
-        return node in self.draft.anchors and isinstance(node.op, MatMul | Reduction)
+        return node in self.draft.anchors and isinstance(node.op, (*CONTRACTIONS, Reduction))
 
     def _available(self, node: Tensor) -> bool:
         return self._is_inner(node) or (node in self.places and node not in self.draft.anchors)
@@ -102,7 +101,7 @@ class _Writer:
 
     def _write(self, node: Tensor, where: IndexMap, args: list[int]) -> int:
         if self._is_inner(node):
-            if isinstance(node.op, MatMul):
+            if isinstance(node.op, CONTRACTIONS):
                 return self.emit(Product(node.dtype))
             return self.emit(Reduce(node.op, args[0], node.dtype))
         if self._available(node):

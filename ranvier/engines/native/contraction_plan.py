@@ -182,7 +182,7 @@ def plan_matmul(
     if dtype not in FLOATING:
         raise DTypeError(f"matmul multiplies float32 or float64, got {dtype}; convert it first")
     lanes = host.lanes(dtype)
-    rows, panels = _tiling(prod(batch), m, -(-n // lanes), k, lanes, dtype.itemsize, host)
+    rows, panels = choose_tiles(prod(batch), m, -(-n // lanes), k, lanes, dtype.itemsize, host)
     depth = _depth_blocks(rows, panels, k, lanes, dtype.itemsize, host)
     segment = min(depth.pieces, max(1, _SEGMENT // depth.size))
     # The packed rows of a block fill half the L2 cache; their partial sums lie on the stack.
@@ -193,7 +193,7 @@ def plan_matmul(
     return MatmulPlan(batch, m, n, k, dtype, lanes, rows, panels, depth, segment, row_block)
 
 
-def _tiling(
+def choose_tiles(
     batches: int, m: int, vectors: int, k: int, lanes: int, itemsize: int, host: TileHost
 ) -> tuple[Cut, Cut]:
     """The row tiles and column panels with the least estimated time."""

@@ -7,12 +7,13 @@ from math import prod
 
 from ranvier.engines.native.host import Host
 from ranvier.engines.native.kernels import (
+    BodyKernel,
     Compute,
+    ConvolutionKernel,
     IndexKernel,
     Kernel,
     MatmulKernel,
     Reduce,
-    RowKernel,
 )
 from ranvier.graph.ops.indexing import Take
 
@@ -61,12 +62,14 @@ def cost_of(kernel: Kernel) -> Cost:
         plan = kernel.plan
         product = 2 * plan.batches * plan.m * plan.n * plan.k
         return Cost(product + _pointwise_flops(kernel), moved)
-    if isinstance(kernel, RowKernel):
+    if isinstance(kernel, ConvolutionKernel):
+        return Cost(2 * kernel.plan.loops.multiply_adds + _pointwise_flops(kernel), moved)
+    if isinstance(kernel, BodyKernel):
         return Cost(_pointwise_flops(kernel), moved)
     return Cost(0, moved)
 
 
-def _pointwise_flops(kernel: RowKernel | MatmulKernel) -> int:
+def _pointwise_flops(kernel: BodyKernel) -> int:
     counted = sum(
         isinstance(x, Reduce) or (isinstance(x, Compute) and x.op.name not in FREE)
         for x in kernel.body.instructions

@@ -17,13 +17,17 @@ from ranvier.engines.native.indexmap import VIEWS, Affine, IndexMap, common_refi
 from ranvier.engines.native.pull import Pulled, Read, Unsplittable, pull
 from ranvier.graph.leaves import Constant, Input, State
 from ranvier.graph.ops.contraction import MatMul
+from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient
 from ranvier.graph.ops.indexing import ScatterAdd, Take
-from ranvier.graph.ops.movement import Concatenate, Reshape
+from ranvier.graph.ops.movement import Concatenate, Pad, Reshape
 from ranvier.graph.ops.pointwise import Pointwise
 from ranvier.graph.ops.random import Random
 from ranvier.graph.ops.reduction import Reduction
 from ranvier.graph.tensor import Shape, Tensor
 from ranvier.graph.walk import topological
+
+CONTRACTIONS = (MatMul, Convolution, ConvolutionWeightGradient)
+"""Ops whose kernels are loops round the micro-kernel."""
 
 INDEXED = (Take, ScatterAdd, Random)
 """Ops with a kernel of their own, which reads and writes whole contiguous arrays."""
@@ -115,9 +119,9 @@ def _needed_in_memory(order: Iterable[Tensor], roots: Iterable[Tensor], fuse: bo
     for node in order:
         if not fuse and not is_leaf(node) and not isinstance(node.op, Reshape):
             stored.add(node)
-        if isinstance(node.op, MatMul):
+        if isinstance(node.op, CONTRACTIONS):
             for base in map(_below_views, node.inputs):
-                if isinstance(base.op, Pointwise | Concatenate):
+                if isinstance(base.op, Pointwise | Concatenate | Pad):
                     stored.add(base)
         elif isinstance(node.op, INDEXED):
             for source in node.inputs:
@@ -130,7 +134,7 @@ def _needed_in_memory(order: Iterable[Tensor], roots: Iterable[Tensor], fuse: bo
 
 
 def _below_views(node: Tensor) -> Tensor:
-    while isinstance(node.op, VIEWS):
+    while isinstance(node.op, VIEWS) and not isinstance(node.op, Pad):
         node = node.inputs[0]
     return node
 
@@ -151,8 +155,8 @@ class _Grouper:
                 continue
             if isinstance(node.op, Reduction):
                 self._add_reduction(node)
-            elif isinstance(node.op, MatMul):
-                self._add_matmul(node)
+            elif isinstance(node.op, CONTRACTIONS):
+                self._add_contraction(node)
             elif isinstance(node.op, INDEXED):
                 self._open(Draft("index", (), 0), node, identity(()), Pulled())
             elif node in self.stored:
@@ -164,19 +168,18 @@ class _Grouper:
 
     # -------------------------------------------------------- the kinds of anchors
 
-    def _add_matmul(self, node: Tensor) -> None:
-        """Open a kernel; its domain is the rows (batch and m) and the columns (n)."""
-        for side, operand in enumerate(node.inputs):
-            lead = (*node.shape[:-2], operand.shape[-2], operand.shape[-1])
-            self._check_operand(operand, identity(lead), side)
+    def _add_contraction(self, node: Tensor) -> None:
+        """Open a kernel; its domain is all axes but the last (rows), and the last (columns)."""
+        for operand in node.inputs:
+            self._check_operand(operand)
         where, domain = _box(node.shape, range(node.ndim))
-        draft = Draft("matmul", domain, len(domain) - (node.shape[-1] != 1))
+        draft = Draft("contraction", domain, len(domain) - (node.shape[-1] != 1))
         draft.orders.append(tuple(range(len(domain))))
         self._open(draft, node, where, Pulled())
 
-    def _check_operand(self, operand: Tensor, where: IndexMap, side: int) -> None:
+    def _check_operand(self, operand: Tensor) -> None:
         """A contraction reads leaves and anchored tensors through views without padding."""
-        pulled = pull([(operand, where)], self.available)
+        pulled = pull([(operand, identity(operand.shape))], self.available)
         (read,) = pulled.reads
         if read.guards:
             raise Unsplittable(operand)
@@ -247,7 +250,7 @@ class _Grouper:
             fit = common_refinement(tuple(draft.domain[d] for d in order), where.domain)
             if draft.kind == "index" or fit is None:
                 continue
-            if draft.kind == "matmul" and len(order) > draft.rows and len(fit[0][-1]) != 1:
+            if draft.kind == "contraction" and len(order) > draft.rows and len(fit[0][-1]) != 1:
                 continue
             theirs: list[Shape] = [(n,) for n in draft.domain]
             for d, piece in zip(order, fit[0], strict=True):

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from ranvier.dtypes import DType
 from ranvier.engines.native.contraction_plan import MatmulPlan
+from ranvier.engines.native.convolution_plan import ConvolutionPlan
 from ranvier.engines.native.indexmap import Affine, Guard
 from ranvier.graph.tensor import Op, Shape, Tensor
 
@@ -154,23 +155,33 @@ class Kernel:
 
 
 @dataclass(frozen=True)
-class RowKernel(Kernel):
-    """Pointwise work and reductions over one domain, row by row."""
+class BodyKernel(Kernel):
+    """A kernel whose stores are those of a body."""
 
     body: Body
 
+    def operands(self) -> tuple[Place, ...]:
+        """The places that are read beside the body's loads."""
+        return ()
+
     def reads(self) -> Iterator[Place]:
-        return (x.place for x in self.body.instructions if isinstance(x, Load))
+        yield from self.operands()
+        yield from (x.place for x in self.body.instructions if isinstance(x, Load))
 
     def writes(self) -> Iterator[Place]:
         return (x.place for x in self.body.instructions if isinstance(x, Store))
+
+
+@dataclass(frozen=True)
+class RowKernel(BodyKernel):
+    """Pointwise work and reductions over one domain, row by row."""
 
     def __str__(self) -> str:
         return f"{self.name}: rows\n{self.body}"
 
 
 @dataclass(frozen=True)
-class MatmulKernel(Kernel):
+class MatmulKernel(BodyKernel):
     """A batched matrix product with pointwise work before its store.
 
     Operands lie as they are and are packed piece by piece when needed; where many panels reuse
@@ -182,21 +193,65 @@ class MatmulKernel(Kernel):
     right: Operand
     packed: Place | None
     partial: Place | None
-    body: Body
 
-    def reads(self) -> Iterator[Place]:
-        yield from (self.packed or self.left.place, self.right.place)
-        yield from (x.place for x in self.body.instructions if isinstance(x, Load))
+    def operands(self) -> tuple[Place, ...]:
+        return (self.packed or self.left.place, self.right.place)
 
     def writes(self) -> Iterator[Place]:
         if self.partial is not None:
             yield self.partial
-        yield from (x.place for x in self.body.instructions if isinstance(x, Store))
+        yield from super().writes()
 
     def __str__(self) -> str:
         shape = (*self.plan.batch, self.plan.m, self.plan.n)
         what = f"{'x'.join(map(str, shape))}, depth {self.plan.k}"
         return f"{self.name}: matmul {what} of {self.left.place}, {self.right.place}\n{self.body}"
+
+
+@dataclass(frozen=True)
+class ConvolutionKernel(BodyKernel):
+    """A convolution, or a weight gradient, with pointwise work before its store.
+
+    `left` is the image, `right` the weights, packed by another kernel, or the gradient.
+    """
+
+    plan: ConvolutionPlan
+    left: Place
+    right: Place
+    partial: Place | None
+
+    def operands(self) -> tuple[Place, ...]:
+        return self.left, self.right
+
+    def writes(self) -> Iterator[Place]:
+        if self.partial is not None:
+            yield self.partial
+        yield from super().writes()
+
+    def __str__(self) -> str:
+        loops = self.plan.loops
+        rows = "x".join(map(str, (loops.chunks, *loops.batch, loops.rows)))
+        depth = "x".join(map(str, loops.depth))
+        what = f"{rows} rows, {loops.groups}x{loops.columns} columns, depth {depth}"
+        return f"{self.name}: convolution {what} of {self.left}, {self.right}\n{self.body}"
+
+
+@dataclass(frozen=True)
+class PackWeightsKernel(Kernel):
+    """The weights of a convolution copied into the order in which the micro-kernel reads them."""
+
+    plan: ConvolutionPlan
+    source: Place
+    packed: Place
+
+    def reads(self) -> Iterator[Place]:
+        yield self.source
+
+    def writes(self) -> Iterator[Place]:
+        yield self.packed
+
+    def __str__(self) -> str:
+        return f"{self.name}: pack {self.source} into {self.packed}"
 
 
 @dataclass(frozen=True)

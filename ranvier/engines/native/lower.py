@@ -14,10 +14,18 @@ from math import prod
 import numpy as np
 
 from ranvier.engines.native.group import INDEXED, is_leaf
+from ranvier.engines.native.spatial import (
+    CONVOLUTIONS,
+    POOLING,
+    lower_convolution,
+    lower_pooling,
+)
 from ranvier.graph import functions as f
 from ranvier.graph.ops.contraction import MatMul
+from ranvier.graph.ops.convolution import ConvolutionWeightGradient
 from ranvier.graph.ops.pointwise import StopGradient
 from ranvier.graph.ops.reduction import Max, Min, Sum
+from ranvier.graph.simplify.share import share
 from ranvier.graph.tensor import Tensor, apply
 from ranvier.graph.walk import rebuild, rewrite
 
@@ -34,7 +42,8 @@ def lower(roots: Sequence[Tensor]) -> list[Tensor]:
     """Return equivalent roots, all distinct and pointwise or computed by one kernel."""
     new = rewrite(roots, _rule)
     distinct: dict[Tensor, None] = {}
-    for root in (new[old] for old in roots):
+    # Two convolutions of one image pad it alike, so what is equal is merged again.
+    for root in share([new[old] for old in roots], set()):
         shared = is_leaf(root) or isinstance(root.op, INDEXED) or root in distinct
         distinct[apply(StopGradient(), root) if shared else root] = None
     return list(distinct)
@@ -44,6 +53,10 @@ def _rule(old: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
     node = rebuild(old, inputs)
     if isinstance(node.op, MatMul):
         return _matmul(node)
+    if isinstance(node.op, CONVOLUTIONS):
+        return lower_convolution(node, _chunks(node))
+    if isinstance(node.op, POOLING):
+        return lower_pooling(node)
     if isinstance(node.op, Sum | Max | Min):
         return _reduction(node)
     return node
@@ -62,6 +75,17 @@ def _matmul(node: Tensor) -> Tensor:
     left = f.swapaxes(f.reshape(a, (*lead, m, chunks, k // chunks)), -3, -2)
     right = f.reshape(b, (*lead, chunks, k // chunks, n))
     return f.sum(apply(MatMul(), left, right), len(lead))
+
+
+def _chunks(node: Tensor) -> int:
+    """The parts of the batch by which to split a weight gradient with few weights."""
+    if not isinstance(node.op, ConvolutionWeightGradient):
+        return 1
+    images, *image, _ = node.inputs[1].shape
+    tiles = prod(node.op.kernel) * -(-prod(node.shape[-2:]) // TILE)
+    if tiles >= FEW_TILES or images * prod(image) < LONG_DEPTH:
+        return 1
+    return _divisor(images, CHUNKS)
 
 
 def _reduction(node: Tensor) -> Tensor:

@@ -10,16 +10,25 @@ from dataclasses import dataclass, field, replace
 
 from ranvier.engines.native.bodies import write_body
 from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost, plan_matmul
+from ranvier.engines.native.convolution_plan import (
+    ConvolutionPlan,
+    convolution_loops,
+    plan_convolution,
+    weight_gradient_loops,
+)
 from ranvier.engines.native.group import Draft, Grouping, group, is_leaf
 from ranvier.engines.native.indexmap import Affine, identity
 from ranvier.engines.native.kernels import (
     Body,
+    BodyKernel,
+    ConvolutionKernel,
     IndexKernel,
     Kernel,
     Load,
     MatmulKernel,
     Operand,
     PackKernel,
+    PackWeightsKernel,
     Place,
     RowKernel,
     Store,
@@ -31,6 +40,8 @@ from ranvier.engines.native.pull import pull
 from ranvier.engines.program import Options, Signature
 from ranvier.errors import GraphError
 from ranvier.graph.leaves import Constant, Input, State
+from ranvier.graph.ops.contraction import MatMul
+from ranvier.graph.ops.convolution import Convolution
 from ranvier.graph.ops.movement import Reshape
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
@@ -96,8 +107,11 @@ class _Builder:
         self._place_leaves()
         self._place_results()
         for i, draft in enumerate(self.grouping.drafts):
-            if draft.kind == "matmul":
-                self._matmul(i, draft)
+            if draft.kind == "contraction":
+                if isinstance(_product(draft).op, MatMul):
+                    self._matmul(i, draft)
+                else:
+                    self._convolution(i, draft)
             elif draft.kind == "index":
                 self._index(i, draft)
             else:
@@ -157,7 +171,7 @@ class _Builder:
         found = list(draft.reads)
         if draft.kind == "index":
             found += [_contiguous(source) for node in draft.anchors for source in node.inputs]
-        if draft.kind == "matmul":
+        if draft.kind == "contraction":
             found += [self._operand_base(x) for x in _product(draft).inputs]
         return found
 
@@ -194,8 +208,33 @@ class _Builder:
         if plan.partial_size:
             partial = Place("temporary", f"partial{i}", (plan.partial_size,), node.dtype)
         nodes = tuple(draft.anchors)
-        kernel = MatmulKernel(f"matmul{i}", nodes, plan, left, right, packed, partial, body)
+        kernel = MatmulKernel(f"matmul{i}", nodes, body, plan, left, right, packed, partial)
         self.built.append(kernel)
+
+    def _convolution(self, i: int, draft: Draft) -> None:
+        node = _product(draft)
+        if 0 in node.shape:
+            return
+        body = write_body(draft, self._stores(draft), self.places)
+        left, right = map(self._operand, node.inputs)
+        geometry, other = node.op.geometry, node.inputs[1].shape  # type: ignore[attr-defined]
+        forward = isinstance(node.op, Convolution)
+        loops = (convolution_loops if forward else weight_gradient_loops)(
+            geometry, node.shape, other, left.at, right.at
+        )
+        plan = plan_convolution(loops, forward, node.dtype, self.host)
+        operand = self._pack_weights(i, plan, right) if forward else right.place
+        partial = None
+        if plan.partial_size:
+            partial = Place("temporary", f"partial{i}", (plan.partial_size,), node.dtype)
+        nodes = tuple(draft.anchors)
+        name = f"convolution{i}"
+        self.built.append(ConvolutionKernel(name, nodes, body, plan, left.place, operand, partial))
+
+    def _pack_weights(self, i: int, plan: ConvolutionPlan, operand: Operand) -> Place:
+        packed = Place("temporary", f"weights{i}", (plan.packed_size,), plan.dtype)
+        self.built.append(PackWeightsKernel(f"pack{i}", (), plan, operand.place, packed))
+        return packed
 
     def _operand(self, operand: Tensor) -> Operand:
         (read,) = pull([(operand, identity(operand.shape))], self._available).reads
@@ -244,18 +283,16 @@ def _separate_state(kernels: list[Kernel], in_place: bool) -> list[Kernel]:
 
 
 def _state_stores(kernel: Kernel) -> list[Store]:
-    if not isinstance(kernel, RowKernel | MatmulKernel):
+    if not isinstance(kernel, BodyKernel):
         return []
     stores = [x for x in kernel.body.instructions if isinstance(x, Store)]
     return [store for store in stores if store.place.kind == "state"]
 
 
 def _reads_elsewhere(kernel: Kernel, store: Store) -> bool:
-    assert isinstance(kernel, RowKernel | MatmulKernel)
-    if isinstance(kernel, MatmulKernel):
-        operands = (kernel.packed or kernel.left.place, kernel.right.place)
-        if store.place in operands:
-            return True
+    assert isinstance(kernel, BodyKernel)
+    if store.place in kernel.operands():
+        return True
     loads = [x for x in kernel.body.instructions if isinstance(x, Load)]
     return any(x.place is store.place and (x.at != store.at or x.guards) for x in loads)
 
@@ -264,7 +301,7 @@ def _write_beside(kernels: Sequence[Kernel], state: Place) -> list[Kernel]:
     beside = Place("temporary", f"new_{state.name}", state.shape, state.dtype)
     changed: list[Kernel] = []
     for kernel in kernels:
-        if isinstance(kernel, RowKernel | MatmulKernel):
+        if isinstance(kernel, BodyKernel):
             instructions = tuple(
                 replace(x, place=beside) if isinstance(x, Store) and x.place is state else x
                 for x in kernel.body.instructions

@@ -1,5 +1,23 @@
 """The primitives, by family; importing this package fills the registry of ops."""
 
-from ranvier.graph.ops import contraction, indexing, movement, pointwise, random, reduction
+from ranvier.graph.ops import (
+    contraction,
+    convolution,
+    indexing,
+    movement,
+    pointwise,
+    pooling,
+    random,
+    reduction,
+)
 
-__all__ = ["contraction", "indexing", "movement", "pointwise", "random", "reduction"]
+__all__ = [
+    "contraction",
+    "convolution",
+    "indexing",
+    "movement",
+    "pointwise",
+    "pooling",
+    "random",
+    "reduction",
+]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from ranvier.engines.native.contraction_plan import MatmulPlan
+from ranvier.engines.native.convolution_plan import ConvolutionPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.access import Point, position
 from ranvier.engines.native.emit.body import (
@@ -23,7 +24,14 @@ from ranvier.engines.native.emit.builder import I64, PTR, Value
 from ranvier.engines.native.emit.contraction import EPILOGUE_TYPE, Epilogue
 from ranvier.engines.native.emit.rows import delinearized
 from ranvier.engines.native.indexmap import Affine
-from ranvier.engines.native.kernels import Body, Load, MatmulKernel, Place, Store
+from ranvier.engines.native.kernels import (
+    Body,
+    ConvolutionKernel,
+    Load,
+    MatmulKernel,
+    Place,
+    Store,
+)
 from ranvier.engines.native.loops import coalesced
 
 LINE = 64
@@ -31,7 +39,7 @@ LINE = 64
 
 
 def emit_epilogue(
-    module: Value, kernel: MatmulKernel, slots: Mapping[Place, int], name: str
+    module: Value, kernel: MatmulKernel | ConvolutionKernel, slots: Mapping[Place, int], name: str
 ) -> Epilogue:
     """Emit the functions that prefetch for a tile and finish it."""
     body = coalesced(kernel.body)
@@ -40,7 +48,11 @@ def emit_epilogue(
 
 
 def _emit_prefetch(
-    module: Value, kernel: MatmulKernel, body: Body, slots: Mapping[Place, int], name: str
+    module: Value,
+    kernel: MatmulKernel | ConvolutionKernel,
+    body: Body,
+    slots: Mapping[Place, int],
+    name: str,
 ) -> Value:
     """Ask for the lines of the rows that will be read or written, if they lie in sequence."""
     function = ir.Function(module, EPILOGUE_TYPE, name)
@@ -76,7 +88,11 @@ def _rows_touched(body: Body) -> list[tuple[Place, Affine]]:
 
 
 def _emit_finish(
-    module: Value, kernel: MatmulKernel, body: Body, slots: Mapping[Place, int], name: str
+    module: Value,
+    kernel: MatmulKernel | ConvolutionKernel,
+    body: Body,
+    slots: Mapping[Place, int],
+    name: str,
 ) -> Value:
     """Work on one tile, row by row, by vectors of columns."""
     function = ir.Function(module, EPILOGUE_TYPE, name)
@@ -101,7 +117,7 @@ class _Tile:
     """Emits the work on one row of a tile."""
 
     b: Value
-    shape: MatmulPlan
+    shape: MatmulPlan | ConvolutionPlan
     body: Body
     plan: Plan
     tile: Value

@@ -8,6 +8,7 @@ and a row of B. Matmul and convolution are loops round calls of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from llvmlite import ir
 
@@ -38,35 +39,109 @@ def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors:
     found = module.globals.get(name)
     if found is not None:
         return found
-    typ = ir.FunctionType(e.VOID, [e.PTR, e.I64, e.PTR, e.I64, e.PTR, e.I64])
-    kernel = ir.Function(module, typ, name)
-    kernel.linkage = "internal"
-    kernel.attributes.add("noinline")
-    kernel.attributes.add("nounwind")
+    kernel = _tile_function(module, name, [e.PTR, e.I64, e.PTR, e.I64, e.PTR, e.I64])
     a, step, rhs, depth, tile, accumulate = kernel.args
-    for argument in (a, rhs, tile):
-        argument.add_attribute("noalias")
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
-    scalar = e.element_type(dtype)
-    vector = ir.VectorType(scalar, host.lanes(dtype))
-    align = vector.count * dtype.itemsize
+    vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
+    cells = _cells(b, tile, rows * vectors, vector)
+    sums = [ir.Constant(vector, None)] * len(cells)
+    steps = _Rows(a, step, rhs, dtype, rows, 1, vectors, vector)
+    _store_tile(b, _outer_products(b, sums, depth, steps.fetch), cells, accumulate)
+    b.ret_void()
+    return kernel
 
-    def fetch(b: Value, k: Value) -> tuple[list[Value], list[Value]]:
-        column = e.element(b, a, e.mul(b, k, step), scalar)
-        ahead = e.element(b, column, e.mul(b, step, _AHEAD), scalar)
-        e.prefetch(b, ahead, write=False)
-        row = e.element(b, rhs, e.mul(b, k, vectors), vector)
-        right = [e.load(b, e.element(b, row, v, vector), vector, align) for v in range(vectors)]
+
+def strided_microkernel(
+    module: Value, host: TileHost, dtype: DType, rows: int, vectors: int, row_step: int
+) -> Value:
+    """The function that computes a tile from an A that lies in memory as three nested loops.
+
+    Row r of A begins at a + r * row_step, a number known here, so that all rows share one
+    address register. Its arguments: ptr a; ptr b, packed [depth][vectors * lanes]; ptr tile and
+    i64 accumulate as for `microkernel`; and three times, from outside in, i64 count and i64 step
+    of a loop of the depth.
+    """
+    name = f"tile_{dtype.name}_{rows}x{vectors}_by_{row_step}"
+    found = module.globals.get(name)
+    if found is not None:
+        return found
+    kernel = _tile_function(module, name, [e.PTR, e.PTR, e.PTR, *[e.I64] * 7])
+    a, rhs, tile, accumulate, *nest = kernel.args
+    b = ir.IRBuilder(kernel.append_basic_block("entry"))
+    vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
+    cells = _cells(b, tile, rows * vectors, vector)
+    start = [*[ir.Constant(vector, None)] * len(cells), e.i64(0)]
+    with e.carried_loop(b, 0, nest[0], 1, start) as outer:
+        with e.carried_loop(b, 0, nest[2], 1, outer.values) as middle:
+            *sums, depth = middle.values
+            moved = e.add(b, e.mul(b, outer.index, nest[1]), e.mul(b, middle.index, nest[3]))
+            left = e.element(b, a, moved, vector.element)
+            right = e.element(b, rhs, e.mul(b, depth, vectors), vector)
+            steps = _Rows(left, nest[5], right, dtype, rows, row_step, vectors, vector)
+            sums = _outer_products(b, sums, nest[4], steps.fetch)
+            middle.values = [*sums, e.add(b, depth, nest[4])]
+        outer.values = middle.values
+    _store_tile(b, outer.values[:-1], cells, accumulate)
+    b.ret_void()
+    return kernel
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Where the operands of a loop over k lie: A[r, k] at a[r * row_step + k * step]."""
+
+    a: Value
+    step: Value
+    rhs: Value
+    dtype: DType
+    rows: int
+    row_step: int
+    vectors: int
+    vector: Value
+
+    def fetch(self, b: Value, k: Value) -> tuple[list[Value], list[Value]]:
+        """The scalars of column k of A and the vectors of row k of B."""
+        scalar, size = self.vector.element, self.dtype.itemsize
+        column = e.element(b, self.a, e.mul(b, k, self.step), scalar)
+        if self.row_step == 1:
+            ahead = e.element(b, column, e.mul(b, self.step, _AHEAD), scalar)
+            e.prefetch(b, ahead, write=False)
+        row = e.element(b, self.rhs, e.mul(b, k, self.vectors), self.vector)
+        right = [
+            e.load(b, e.element(b, row, v, self.vector), self.vector, self.vector.count * size)
+            for v in range(self.vectors)
+        ]
         left = [
-            e.load(b, e.element(b, column, r, scalar), scalar, dtype.itemsize) for r in range(rows)
+            e.load(b, e.element(b, column, r * self.row_step, scalar), scalar, size)
+            for r in range(self.rows)
         ]
         return left, right
 
-    cells = [e.element(b, tile, cell, vector) for cell in range(rows * vectors)]
+
+def _tile_function(module: Value, name: str, arguments: list[Value]) -> Value:
+    """A new function of a tile; its pointers lead to different memory."""
+    kernel = ir.Function(module, ir.FunctionType(e.VOID, arguments), name)
+    kernel.linkage = "internal"
+    kernel.attributes.add("noinline")
+    kernel.attributes.add("nounwind")
+    for argument in kernel.args:
+        if argument.type == e.PTR:
+            argument.add_attribute("noalias")
+    return kernel
+
+
+def _cells(b: Value, tile: Value, count: int, vector: Value) -> list[Value]:
+    """The addresses of a tile's vectors, asked for ahead of the store."""
+    cells = [e.element(b, tile, cell, vector) for cell in range(count)]
     for cell in cells:
         e.prefetch(b, cell, write=True)
-    sums = [ir.Constant(vector, None)] * len(cells)
-    sums = _outer_products(b, sums, depth, fetch)
+    return cells
+
+
+def _store_tile(b: Value, sums: list[Value], cells: list[Value], accumulate: Value) -> None:
+    """Store the sums; add them to what is there unless `accumulate` is 0."""
+    vector = sums[0].type
+    align = vector.count * (4 if vector.element == ir.FloatType() else 8)
     with b.if_else(b.icmp_signed("!=", accumulate, e.i64(0))) as (adding, overwriting):
         with adding:
             for value, cell in zip(sums, cells, strict=True):
@@ -74,8 +149,6 @@ def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors:
         with overwriting:
             for value, cell in zip(sums, cells, strict=True):
                 b.store(value, cell, align=align)
-    b.ret_void()
-    return kernel
 
 
 def _outer_products(b: Value, sums: list[Value], depth: Value, fetch: Fetch) -> list[Value]:

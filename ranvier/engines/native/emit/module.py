@@ -9,6 +9,7 @@ from llvmlite import ir
 from ranvier.engines.native import kernels
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import emit_matmul
+from ranvier.engines.native.emit.convolution import emit_convolution, emit_pack_weights
 from ranvier.engines.native.emit.epilogue import emit_epilogue
 from ranvier.engines.native.emit.indexing import emit_indexing
 from ranvier.engines.native.emit.main import Barrier, Call, Step, emit_main
@@ -16,10 +17,12 @@ from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a
 from ranvier.engines.native.emit.rows import emit_rows
 from ranvier.engines.native.host import Host
 from ranvier.engines.native.kernels import (
+    ConvolutionKernel,
     IndexKernel,
     Kernel,
     MatmulKernel,
     PackKernel,
+    PackWeightsKernel,
     Place,
     RowKernel,
 )
@@ -53,6 +56,14 @@ def _emit_kernel(
         case PackKernel():
             operand = _strided(kernel.operand, slots, columns=False)
             return emit_pack(module, side_a(kernel.plan), operand, slots[kernel.packed], name)
+        case PackWeightsKernel():
+            packed = slots[kernel.packed]
+            return emit_pack_weights(module, kernel.plan, slots[kernel.source], packed, name)
+        case ConvolutionKernel():
+            epilogue = emit_epilogue(module, kernel, slots, f"{name}_epilogue")
+            partial = None if kernel.partial is None else slots[kernel.partial]
+            sides = slots[kernel.left], slots[kernel.right]
+            return emit_convolution(module, host, kernel.plan, *sides, partial, epilogue, name)
         case MatmulKernel():
             epilogue = emit_epilogue(module, kernel, slots, f"{name}_epilogue")
             partial = None if kernel.partial is None else slots[kernel.partial]

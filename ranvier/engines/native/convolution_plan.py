@@ -1,0 +1,228 @@
+"""How a convolution, or a weight gradient, becomes loops round the micro-kernel, as plain data.
+
+Both are contractions C[chunk, batch, row; group, column] = sum over the depth of A * B, whose
+operands lie in memory as they are: a step of each loop moves each operand by a fixed number of
+elements.
+
+    convolution       batch: image, output y   row: output x          depth: kernel y, x, channel
+    weight gradient   batch: kernel y, x       row: channel           depth: image, output y, x
+
+After Georganas et al., "Anatomy of High-Performance Deep Learning Convolutions on SIMD
+Architectures" (2018). A is read where it lies, so that no image is ever unfolded. B is packed:
+weights once for all images; the other factor of a weight gradient panel by panel, when needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from ranvier.dtypes import DType
+from ranvier.engines.native.contraction_plan import Cut, TileHost, choose_tiles
+from ranvier.engines.native.indexmap import Affine
+from ranvier.graph.ops.convolution import Geometry
+from ranvier.graph.tensor import Shape
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How far an operand moves, in elements, with a step of each loop.
+
+    `side` belongs to the rows for A, to the columns for B; only A moves with the batch.
+    """
+
+    offset: int
+    chunk: int
+    group: int
+    batch: tuple[int, ...]
+    side: int
+    depth: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Loops:
+    """The loops of a contraction. C has chunks * batch * rows rows, groups * columns columns."""
+
+    chunks: int
+    groups: int
+    batch: Shape
+    rows: int
+    columns: int
+    depth: Shape
+    left: Steps
+    right: Steps
+
+    @property
+    def multiply_adds(self) -> int:
+        """The number of multiply-adds."""
+        outer = self.chunks * self.groups * prod(self.batch)
+        return outer * self.rows * self.columns * prod(self.depth)
+
+
+def convolution_loops(
+    geometry: Geometry, result: Shape, weights: Shape, x: Affine, w: Affine
+) -> Loops:
+    """The loops of a convolution without padding that gives `result` [b, y, x, f].
+
+    `x` and `w` tell how far neighbours along the operands' axes lie apart.
+    """
+    images, height, width, outputs = result
+    kh, kw, channels, _ = weights
+    (xb, xh, xw, xc), (wh, ww, wc, wf) = x.terms, w.terms
+    (sh, sw), (dh, dw), groups = geometry.stride, geometry.dilation, geometry.groups
+    columns = outputs // groups
+    inner = (xh * dh, xw * dw, xc)
+    left = Steps(x.offset, 0, xc * channels, (xb, xh * sh), xw * sw, inner)
+    right = Steps(w.offset, 0, wf * columns, (), wf, (wh, ww, wc))
+    depth = (kh, kw, channels)
+    return _merged(Loops(1, groups, (images, height), width, columns, depth, left, right))
+
+
+def weight_gradient_loops(
+    geometry: Geometry, result: Shape, image: Shape, x: Affine, g: Affine
+) -> Loops:
+    """The loops of a weight gradient [chunks, ky, kx, c, f]; `image` is the shape of g."""
+    chunks, kh, kw, channels, outputs = result
+    images, height, width, _ = image
+    (xb, xh, xw, xc), (gb, gh, gw, gf) = x.terms, g.terms
+    (sh, sw), (dh, dw), groups = geometry.stride, geometry.dilation, geometry.groups
+    part, columns = images // chunks, outputs // groups
+    inner = (xb, xh * sh, xw * sw)
+    left = Steps(x.offset, xb * part, xc * channels, (xh * dh, xw * dw), xc, inner)
+    right = Steps(g.offset, gb * part, gf * columns, (), gf, (gb, gh, gw))
+    depth = (part, height, width)
+    return _merged(Loops(chunks, groups, (kh, kw), channels, columns, depth, left, right))
+
+
+def _merged(loops: Loops) -> Loops:
+    """Take batch loops into the rows, from inside out, where A steps through both as one."""
+    while loops.batch:
+        count, step = loops.batch[-1], loops.left.batch[-1]
+        rows, side = loops.rows, loops.left.side
+        if count > 1 and rows > 1 and step != side * rows:
+            break
+        side = step if rows == 1 and count > 1 else side
+        left = replace(loops.left, batch=loops.left.batch[:-1], side=side)
+        loops = replace(loops, batch=loops.batch[:-1], rows=rows * count, left=left)
+    return loops
+
+
+def merged_depth(counts: Shape, steps: Sequence[int]) -> tuple[Shape, tuple[int, ...]]:
+    """Merge the loops of the depth that one step runs through, keeping three of them."""
+    found: list[tuple[int, int]] = []
+    for count, step in zip(counts, steps, strict=True):
+        if found and (found[-1][0] == 1 or found[-1][1] == step * count):
+            found[-1] = (found[-1][0] * count, step)
+        elif count > 1 or not found:
+            found.append((count, step))
+    found = [(1, 0)] * (3 - len(found)) + found
+    return tuple(count for count, _ in found), tuple(step for _, step in found)
+
+
+@dataclass(frozen=True)
+class ConvolutionPlan:
+    """A contraction cut to the host's size.
+
+    `rows` cuts the rows of each product into tiles, `panels` its columns, counted in vectors of
+    `lanes`, into panels. `row_block` tiles are worked, panel after panel, before the next ones.
+    The depth is worked in segments: whole turns of the loops outside `level`, and pieces `cut`
+    of the loop at `level`; sums are kept between segments.
+
+    `packed` tells whether another kernel packs B: [group][panel][depth][column], columns padded
+    with zeros to whole vectors. Sums: [chunk, group][panel][batch, row][column], padded likewise.
+    """
+
+    loops: Loops
+    dtype: DType
+    lanes: int
+    rows: Cut
+    panels: Cut
+    row_block: int
+    level: int
+    cut: Cut
+    packed: bool
+
+    @property
+    def m(self) -> int:
+        """The rows of one product."""
+        return self.loops.rows
+
+    @property
+    def batches(self) -> int:
+        """The number of products with one panel of B."""
+        return prod(self.loops.batch)
+
+    @property
+    def outer(self) -> int:
+        """The number of different matrices B."""
+        return self.loops.chunks * self.loops.groups
+
+    @property
+    def tiles(self) -> int:
+        """The row tiles that share a panel of B."""
+        return self.batches * self.rows.pieces
+
+    @property
+    def blocks(self) -> int:
+        """The number of row blocks."""
+        return -(-self.tiles // self.row_block)
+
+    @property
+    def units(self) -> int:
+        """The tiles of C, which threads share."""
+        return self.outer * self.panels.pieces * self.tiles
+
+    @property
+    def padded_n(self) -> int:
+        """The columns of a group rounded up to whole vectors."""
+        return self.panels.total * self.lanes
+
+    @property
+    def segments(self) -> int:
+        """The number of segments of the depth."""
+        return prod(self.loops.depth[: self.level]) * self.cut.pieces
+
+    @property
+    def segment_depth(self) -> int:
+        """The depth of the longest segment."""
+        return self.cut.size * prod(self.loops.depth[self.level + 1 :])
+
+    @property
+    def partial_size(self) -> int:
+        """Elements of the buffer of sums; 0 where one segment suffices."""
+        return self.outer * self.batches * self.m * self.padded_n if self.segments > 1 else 0
+
+    @property
+    def packed_size(self) -> int:
+        """Elements of the packed B."""
+        return self.loops.groups * prod(self.loops.depth) * self.padded_n
+
+    @property
+    def microkernels(self) -> tuple[tuple[int, int], ...]:
+        """The distinct (rows, vectors) of this plan's tiles."""
+        return tuple((rows, width) for rows in self.rows.sizes for width in self.panels.sizes)
+
+
+def plan_convolution(loops: Loops, packed: bool, dtype: DType, host: TileHost) -> ConvolutionPlan:
+    """Cut the loops to the host's size; `packed` tells whether B is packed as a whole."""
+    lanes, vectors = host.lanes(dtype), -(-loops.columns // host.lanes(dtype))
+    batches = loops.chunks * loops.groups * prod(loops.batch)
+    total = prod(loops.depth)
+    rows, panels = choose_tiles(batches, loops.rows, vectors, total, lanes, dtype.itemsize, host)
+    tiles = prod(loops.batch) * rows.pieces
+    if packed:
+        # The part of A that a block reads fills half the L2 cache.
+        span = loops.left.batch[-1] if loops.batch else loops.left.side * loops.rows
+        longest = max(1, host.l2_bytes * rows.pieces // 2 // max(1, abs(span) * dtype.itemsize))
+        block = Cut(tiles, -(-tiles // longest)).size
+        whole = Cut(loops.depth[0], 1)
+        return ConvolutionPlan(loops, dtype, lanes, rows, panels, block, 0, whole, True)
+    # A panel of B fills two thirds of the L1 cache in each segment.
+    longest = max(1, host.l1_bytes * 2 // 3 // (panels.size * lanes * dtype.itemsize))
+    level = len(loops.depth) - 1
+    while level > 0 and prod(loops.depth[level:]) <= longest:
+        level -= 1
+    fitting = max(1, longest // prod(loops.depth[level + 1 :]))
+    cut = Cut(loops.depth[level], -(-loops.depth[level] // fitting))
+    return ConvolutionPlan(loops, dtype, lanes, rows, panels, tiles, level, cut, False)

@@ -1,0 +1,126 @@
+"""Functions of images: convolution and pooling over one or two spatial axes.
+
+Images are [batch, *spatial, channels]; an argument that counts along the spatial axes is one
+number for all of them or a tuple with one for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ranvier.errors import ShapeError
+from ranvier.graph import functions as f
+from ranvier.graph.ops.convolution import Convolution, Geometry
+from ranvier.graph.ops.pooling import MaxPool, SumPool, Window
+from ranvier.graph.tensor import Shape, Tensor, apply
+
+PerAxis: TypeAlias = int | Sequence[int]
+Padding: TypeAlias = str | int | Sequence[int | tuple[int, int]]
+
+
+def convolution(
+    x: Any,
+    weights: Any,
+    stride: PerAxis = 1,
+    padding: Padding = "valid",
+    dilation: PerAxis = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Convolve an image [b, *s, c] with weights [*k, c / groups, f]: [b, *positions, f].
+
+    The kernel is not mirrored. `padding` is "valid" (none), "same" (positions = ceil(s /
+    stride), the odd zero after), a number of zeros at every border, or one number or pair
+    (before, after) for each spatial axis. Raises ShapeError or DTypeError.
+    """
+    x, weights = f.as_tensor(x), f.as_tensor(weights)
+    rank = x.ndim - 2
+    if rank not in (1, 2):
+        raise ShapeError(f"convolution: an image is [batch, *spatial, channels], not {x.shape}")
+    kernel = weights.shape[:-2]
+    geometry = _geometry("convolution", x.shape[1:-1], kernel, stride, padding, dilation, groups)
+    return apply(Convolution(geometry), x, weights)
+
+
+def max_pool(
+    x: Any, window: PerAxis, stride: PerAxis | None = None, padding: Padding = "valid"
+) -> Tensor:
+    """Return the largest element of each window; the stride is the window's size by default.
+
+    Windows see nothing beyond the border. `padding` is that of `convolution`.
+    """
+    x = f.as_tensor(x)
+    return apply(MaxPool(_window("max_pool", x, window, stride, padding)), x)
+
+
+def average_pool(
+    x: Any, window: PerAxis, stride: PerAxis | None = None, padding: Padding = "valid"
+) -> Tensor:
+    """Return the mean of each window; the stride is the window's size by default.
+
+    Elements beyond the border do not count. `padding` is that of `convolution`.
+    """
+    x = f.as_tensor(x)
+    shape = _window("average_pool", x, window, stride, padding)
+    total = apply(SumPool(shape), x)
+    if not any(shape.geometry.before) and not any(shape.geometry.after):
+        return total * (1.0 / prod(shape.lengths))
+    ones = np.ones((1, *x.shape[1:-1], 1), x.dtype)
+    seen = SumPool(shape).meaning(np, ones)
+    return total * f.as_tensor((1.0 / seen).astype(x.dtype))
+
+
+def _window(
+    name: str, x: Tensor, window: PerAxis, stride: PerAxis | None, padding: Padding
+) -> Window:
+    rank = x.ndim - 2
+    if rank not in (1, 2):
+        raise ShapeError(f"{name}: an image is [batch, *spatial, channels], not {x.shape}")
+    lengths = _per_axis(name, "window", window, rank)
+    stride = lengths if stride is None else stride
+    return Window(lengths, _geometry(name, x.shape[1:-1], lengths, stride, padding, 1, 1))
+
+
+def _geometry(
+    name: str,
+    image: Shape,
+    kernel: Shape,
+    stride: PerAxis,
+    padding: Padding,
+    dilation: PerAxis,
+    groups: int,
+) -> Geometry:
+    rank = len(image)
+    strides = _per_axis(name, "stride", stride, rank)
+    dilations = _per_axis(name, "dilation", dilation, rank)
+    if padding == "valid":
+        pairs = [(0, 0)] * rank
+    elif padding == "same":
+        axes = zip(image, kernel, strides, dilations, strict=False)
+        pairs = [_same(n, k, s, d) for n, k, s, d in axes]
+    elif isinstance(padding, str):
+        raise ShapeError(f'{name}: padding is "valid", "same", or numbers, not {padding!r}')
+    else:
+        each = (padding,) * rank if isinstance(padding, int) else tuple(padding)
+        pairs = [(p, p) if isinstance(p, int) else (p[0], p[1]) for p in each]
+    if len(pairs) != rank:
+        raise ShapeError(f"{name}: padding {padding} is not for {rank} spatial axes")
+    before, after = tuple(lo for lo, _ in pairs), tuple(hi for _, hi in pairs)
+    return Geometry(strides, before, after, dilations, groups)
+
+
+def _same(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """The zeros before and after an axis so that the result has ceil(length / stride)."""
+    reach = (kernel - 1) * dilation + 1
+    missing = max(0, (-(-length // stride) - 1) * stride + reach - length)
+    return missing // 2, missing - missing // 2
+
+
+def _per_axis(name: str, what: str, value: PerAxis, rank: int) -> Shape:
+    values = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(values) != rank:
+        raise ShapeError(f"{name}: {what} {values} is not for {rank} spatial axes")
+    return values
