@@ -25,6 +25,10 @@ from ranvier.graph.ops.convolution import Geometry
 from ranvier.graph.tensor import Shape
 
 
+_FEW_SUMS = 16
+"""A tile of fewer vectors than this hardly keeps the multiply-add units busy."""
+
+
 @dataclass(frozen=True)
 class Steps:
     """How far an operand moves, in elements, with a step of each loop.
@@ -42,7 +46,11 @@ class Steps:
 
 @dataclass(frozen=True)
 class Loops:
-    """The loops of a contraction. C has chunks * batch * rows rows, groups * columns columns."""
+    """The loops of a contraction. C has chunks * batch * rows rows, groups * columns columns.
+
+    The rows fall into `lines` of equal length: within one, A steps by `left.side`, from one to
+    the next by `line_step`.
+    """
 
     chunks: int
     groups: int
@@ -52,6 +60,17 @@ class Loops:
     depth: Shape
     left: Steps
     right: Steps
+    lines: int = 1
+    line_step: int = 0
+
+    @property
+    def row_offsets(self) -> tuple[int, ...]:
+        """How far each row of A lies from the first."""
+        length = self.rows // self.lines
+        return tuple(
+            row // length * self.line_step + row % length * self.left.side
+            for row in range(self.rows)
+        )
 
     @property
     def multiply_adds(self) -> int:
@@ -149,6 +168,11 @@ class ConvolutionPlan:
         return self.loops.rows
 
     @property
+    def n(self) -> int:
+        """The columns of one product."""
+        return self.loops.columns
+
+    @property
     def batches(self) -> int:
         """The number of products with one panel of B."""
         return prod(self.loops.batch)
@@ -204,12 +228,25 @@ class ConvolutionPlan:
         return tuple((rows, width) for rows in self.rows.sizes for width in self.panels.sizes)
 
 
+def _in_lines(loops: Loops, width: int, host: TileHost) -> Loops:
+    """Take several turns of the last batch loop into the rows of one tile, as lines."""
+    count, step = loops.batch[-1], loops.left.batch[-1]
+    tallest = (host.vector_registers - 1 - width) // width
+    lines = max(n for n in range(1, count + 1) if count % n == 0 and n * loops.rows <= tallest)
+    left = replace(loops.left, batch=(*loops.left.batch[:-1], step * lines))
+    batch, rows = (*loops.batch[:-1], count // lines), loops.rows * lines
+    return replace(loops, batch=batch, rows=rows, left=left, lines=lines, line_step=step)
+
+
 def plan_convolution(loops: Loops, packed: bool, dtype: DType, host: TileHost) -> ConvolutionPlan:
     """Cut the loops to the host's size; `packed` tells whether B is packed as a whole."""
     lanes, vectors = host.lanes(dtype), -(-loops.columns // host.lanes(dtype))
     batches = loops.chunks * loops.groups * prod(loops.batch)
     total = prod(loops.depth)
     rows, panels = choose_tiles(batches, loops.rows, vectors, total, lanes, dtype.itemsize, host)
+    if rows.pieces == 1 and rows.size * panels.size < _FEW_SUMS and loops.batch:
+        loops = _in_lines(loops, panels.size, host)
+        rows = Cut(loops.rows, 1)
     tiles = prod(loops.batch) * rows.pieces
     if packed:
         # The part of A that a block reads fills half the L2 cache.

@@ -32,6 +32,9 @@ CONTRACTIONS = (MatMul, Convolution, ConvolutionWeightGradient)
 INDEXED = (Take, ScatterAdd, Random)
 """Ops with a kernel of their own, which reads and writes whole contiguous arrays."""
 
+SMALL = 512
+"""Elements of a tensor that is computed ahead of all others."""
+
 LOOK_BACK = 8
 """How many of the latest kernels a tensor may join."""
 
@@ -83,7 +86,7 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
     Where a tensor turns out to be needed in memory, or to be recomputed too often, the
     grouping starts again with that tensor anchored.
     """
-    order = _scalars_first(topological(roots))
+    order = _small_first(topological(roots))
     stored = _needed_in_memory(order, roots, fuse)
     while True:
         try:
@@ -97,14 +100,17 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
         stored |= wasteful
 
 
-def _scalars_first(order: Sequence[Tensor]) -> list[Tensor]:
-    """Put scalars made of scalars alone to the front: a schedule, a bias correction.
+def _small_first(order: Sequence[Tensor]) -> list[Tensor]:
+    """Put what is small and made of state alone to the front: a schedule, a repeated bias.
 
-    A kernel that uses them may then be joined by later tensors without waiting for them.
+    A kernel that uses it may then be joined by later tensors without waiting for it.
     """
     early: set[Tensor] = set()
     for node in order:
-        if node.size == 1 and all(source in early for source in node.inputs):
+        cheap = node.size == 1 or (
+            node.size <= SMALL and isinstance(node.op, (Pointwise, *VIEWS, Concatenate))
+        )
+        if is_leaf(node) or (cheap and all(source in early for source in node.inputs)):
             early.add(node)
     return sorted(order, key=lambda node: node not in early)
 
@@ -204,7 +210,13 @@ class _Grouper:
     def _add_elements(self, node: Tensor) -> None:
         """Anchor a pointwise op or a view, computed element by element."""
         where, domain = _box(node.shape, range(node.ndim))
-        pulled = pull([(node, where)], self.available)
+        while True:
+            try:
+                pulled = pull([(node, where)], self.available)
+                break
+            except Unsplittable as blocked:
+                where = _split_for(where, blocked)
+        domain = where.domain
         for k in self._candidates(pulled):
             if self._join_elements(k, node, where, pulled):
                 return
@@ -333,6 +345,18 @@ class _Spread:
 def _moved(pulled: Pulled, move: Callable[[IndexMap], IndexMap]) -> Pulled:
     inlined = {(node, move(where.unguarded())): None for node, where in pulled.inlined}
     return Pulled(pulled.reads, inlined)
+
+
+def _split_for(where: IndexMap, blocked: Unsplittable) -> IndexMap:
+    """Return the map over loops so split that they pass the view in the way, if there are any.
+
+    Raises `blocked` itself where there are none.
+    """
+    shape = () if blocked.view is None else blocked.view.inputs[0].shape
+    fit = common_refinement(where.domain, tuple(n for n in shape if n != 1))
+    if fit is None or all(len(piece) == 1 for piece in fit[0]):
+        raise blocked
+    return where.refined(fit[0])
 
 
 def _box(shape: Shape, axes: Iterable[int]) -> tuple[IndexMap, Shape]:

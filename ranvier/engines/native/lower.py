@@ -13,16 +13,24 @@ from math import prod
 
 import numpy as np
 
+from ranvier.engines.native.contraction_plan import TileHost
 from ranvier.engines.native.group import INDEXED, is_leaf
 from ranvier.engines.native.spatial import (
     CONVOLUTIONS,
     POOLING,
+    in_chunks,
     lower_convolution,
     lower_pooling,
 )
+from ranvier.engines.native.widen import (
+    narrowed_weights,
+    widened,
+    widened_pointwise,
+    widened_weight_gradient,
+)
 from ranvier.graph import functions as f
 from ranvier.graph.ops.contraction import MatMul
-from ranvier.graph.ops.convolution import ConvolutionWeightGradient
+from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient
 from ranvier.graph.ops.pointwise import StopGradient
 from ranvier.graph.ops.reduction import Max, Min, Sum
 from ranvier.graph.simplify.share import share
@@ -33,14 +41,16 @@ CHUNKS = 16
 """The largest number of chunks of a split reduction or product."""
 FEW_RESULTS = 64
 LONG_REDUCTION = 1 << 13
+WIDE = 64
+"""Columns that a sum over rows works on at once."""
 FEW_TILES = 16
 LONG_DEPTH = 2048
 TILE = 14 * 32
 
 
-def lower(roots: Sequence[Tensor]) -> list[Tensor]:
+def lower(roots: Sequence[Tensor], host: TileHost) -> list[Tensor]:
     """Return equivalent roots, all distinct and pointwise or computed by one kernel."""
-    new = rewrite(roots, _rule)
+    new = rewrite(roots, _Lowering(host).rule)
     distinct: dict[Tensor, None] = {}
     # Two convolutions of one image pad it alike, so what is equal is merged again.
     for root in share([new[old] for old in roots], set()):
@@ -49,17 +59,46 @@ def lower(roots: Sequence[Tensor]) -> list[Tensor]:
     return list(distinct)
 
 
-def _rule(old: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
-    node = rebuild(old, inputs)
-    if isinstance(node.op, MatMul):
-        return _matmul(node)
-    if isinstance(node.op, CONVOLUTIONS):
-        return lower_convolution(node, _chunks(node))
-    if isinstance(node.op, POOLING):
-        return lower_pooling(node)
-    if isinstance(node.op, Sum | Max | Min):
-        return _reduction(node)
-    return node
+class _Lowering:
+    """The rule of the rewrite, and the wide forms of tensors that have one."""
+
+    def __init__(self, host: TileHost) -> None:
+        self.host = host
+        self.wide: dict[Tensor, Tensor] = {}
+
+    def rule(self, old: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
+        """The lowered form of `old`, whose inputs were lowered before."""
+        node = rebuild(old, inputs)
+        if isinstance(node.op, MatMul):
+            return _matmul(node)
+        if isinstance(node.op, CONVOLUTIONS):
+            return lower_convolution(node, self.plain_convolution)
+        if isinstance(node.op, POOLING):
+            return lower_pooling(node)
+        if isinstance(node.op, Sum | Max | Min):
+            return _reduction(node)
+        return self.narrowed(widened_pointwise(node, self.wide), node)
+
+    def plain_convolution(self, node: Tensor) -> Tensor:
+        """Lower a convolution, or a weight gradient, without padding."""
+        lanes = self.host.lanes(node.dtype)
+        if isinstance(node.op, Convolution):
+            return self.narrowed(widened(node, lanes), node)
+        assert isinstance(node.op, ConvolutionWeightGradient)
+        wide = widened_weight_gradient(node, lanes)
+        if wide is None:
+            return in_chunks(node, _chunks(node))
+        gradient = in_chunks(wide, _chunks(wide))
+        stride = node.op.geometry.stride[1]
+        return narrowed_weights(gradient, node.op.kernel[1], node.shape[-1], stride)
+
+    def narrowed(self, wide: Tensor | None, node: Tensor) -> Tensor:
+        """`node` itself, or its wide form under its own shape."""
+        if wide is None:
+            return node
+        narrow = f.reshape(wide, node.shape)
+        self.wide[narrow] = wide
+        return narrow
 
 
 def _matmul(node: Tensor) -> Tensor:
@@ -79,11 +118,9 @@ def _matmul(node: Tensor) -> Tensor:
 
 def _chunks(node: Tensor) -> int:
     """The parts of the batch by which to split a weight gradient with few weights."""
-    if not isinstance(node.op, ConvolutionWeightGradient):
-        return 1
+    assert isinstance(node.op, ConvolutionWeightGradient)
     images, *image, _ = node.inputs[1].shape
-    tiles = prod(node.op.kernel) * -(-prod(node.shape[-2:]) // TILE)
-    if tiles >= FEW_TILES or images * prod(image) < LONG_DEPTH:
+    if node.size >= FEW_TILES * TILE or images * prod(image) < LONG_DEPTH:
         return 1
     return _divisor(images, CHUNKS)
 
@@ -94,6 +131,12 @@ def _reduction(node: Tensor) -> Tensor:
     lengths = [source.shape[a] for a in op.axes]
     if source.size == 0 or node.size >= FEW_RESULTS or prod(lengths) < LONG_REDUCTION:
         return node
+    if isinstance(op, Sum) and op.axes == tuple(range(source.ndim - 1)):
+        wide = _divisor(prod(lengths), WIDE // node.size)
+        if wide > 1:  # several rows side by side, then those results
+            rows = f.reshape(source, (prod(lengths) // wide, wide * node.size))
+            sums = _reduction(apply(Sum((0,)), rows))
+            return apply(Sum((0,)), f.reshape(sums, (wide, node.size)))
     if prod(lengths[:-1]) >= CHUNKS:  # row by row, then over the rows
         rows = apply(type(op)(op.axes[-1:]), source)
         return apply(type(op)(op.axes[:-1]), rows)

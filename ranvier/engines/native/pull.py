@@ -21,9 +21,10 @@ from ranvier.graph.tensor import Tensor
 class Unsplittable(Exception):  # noqa: N818 (a signal to the scheduler, not an error)
     """A reshape that no affine map passes; its source must lie in memory."""
 
-    def __init__(self, node: Tensor) -> None:
+    def __init__(self, node: Tensor, view: Tensor | None = None) -> None:
         super().__init__(node)
         self.node = node
+        self.view = view
 
 
 @dataclass(frozen=True)
@@ -88,5 +89,5 @@ def sources_of(
             return source, []
     inner = through(node, where)
     if inner is None:
-        raise Unsplittable(source)
+        raise Unsplittable(source, node)
     return None, [(node.inputs[0], inner)]

@@ -74,7 +74,7 @@ class Schedule:
 
 def schedule(signature: Signature, options: Options, host: TileHost) -> Schedule:
     """Return the kernels of a step in order, with their memory."""
-    roots = lower(signature.roots)
+    roots = lower(signature.roots, host)
     signature = signature.with_roots(roots)
     grouping = group(roots, options.fuse)
     builder = _Builder(signature, grouping, options, host)

@@ -8,7 +8,7 @@ pointwise work on shifted views, which fuses with its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import gcd, inf, prod
 from typing import Any
@@ -56,23 +56,30 @@ class ChunkedWeightGradient(ConvolutionWeightGradient):
         return xp.stack([super(ChunkedWeightGradient, self).meaning(xp, *part) for part in parts])
 
 
-def lower_convolution(node: Tensor, chunks: int = 1) -> Tensor:
-    """Return `node`, one of `CONVOLUTIONS`, by the forms that have kernels.
+def lower_convolution(node: Tensor, plain: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return `node`, one of `CONVOLUTIONS`, by two-dimensional ones without padding.
 
-    A weight gradient is computed in `chunks` parts of the batch, which are then added up.
+    `plain` is called on each convolution and weight gradient of that form, to lower it further.
     """
     if 0 in node.shape or any(0 in source.shape for source in node.inputs):
         return f.zeros_like(node)
     if node.op.geometry.rank == 1:  # type: ignore[attr-defined]
-        return f.reshape(lower_convolution(_in_two_dimensions(node), chunks), node.shape)
+        return f.reshape(lower_convolution(_in_two_dimensions(node), plain), node.shape)
     op, (a, b) = node.op, node.inputs
     if isinstance(op, Convolution):
-        return apply(Convolution(_unpadded(op.geometry)), _padded(a, op.geometry), b)
+        return plain(apply(Convolution(_unpadded(op.geometry)), _padded(a, op.geometry), b))
     if isinstance(op, ConvolutionInputGradient):
-        return _input_gradient(op, a, b)
+        return _input_gradient(op, a, b, plain)
     assert isinstance(op, ConvolutionWeightGradient)
-    wanted = ChunkedWeightGradient(_unpadded(op.geometry), op.kernel, chunks)
-    parts = apply(wanted, _padded(a, op.geometry), b)
+    wanted = ConvolutionWeightGradient(_unpadded(op.geometry), op.kernel)
+    return plain(apply(wanted, _padded(a, op.geometry), b))
+
+
+def in_chunks(node: Tensor, chunks: int) -> Tensor:
+    """A weight gradient without padding as the sum of those of `chunks` parts of the batch."""
+    op = node.op
+    assert isinstance(op, ConvolutionWeightGradient)
+    parts = apply(ChunkedWeightGradient(op.geometry, op.kernel, chunks), *node.inputs)
     return f.sum(parts, 0) if chunks > 1 else f.reshape(parts, node.shape)
 
 
@@ -140,7 +147,9 @@ def _phase(kernel: int, stride: int, dilation: int, remainder: int) -> _Phase:
     return _Phase(taps[0], step, len(taps), shift, step * dilation // stride)
 
 
-def _input_gradient(op: ConvolutionInputGradient, g: Tensor, w: Tensor) -> Tensor:
+def _input_gradient(
+    op: ConvolutionInputGradient, g: Tensor, w: Tensor, plain: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Convolutions with mirrored weights, one for each phase of the strides, interleaved."""
     geometry = op.geometry
     strides = geometry.stride
@@ -158,7 +167,8 @@ def _input_gradient(op: ConvolutionInputGradient, g: Tensor, w: Tensor) -> Tenso
                 _phase(w.shape[a], strides[a], geometry.dilation[a], (remainder, other)[a])
                 for a in range(2)
             ]
-            parts.append(_phase_gradient(geometry, g, mirrored, phases, first, stop))
+            part = _phase_gradient(geometry, g, mirrored, phases, first, stop)
+            parts.append(plain(part) if isinstance(part.op, Convolution) else part)
         rows.append(parts)
     whole = _interleaved(rows)
     cut = [(lo - a * s) for lo, a, s in zip(geometry.before, first, strides, strict=True)]

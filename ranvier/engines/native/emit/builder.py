@@ -200,6 +200,11 @@ def lane_mask(b: Value, count: Value, lanes: int) -> Value:
     return b.icmp_signed("<", iota, splat(b, count, lanes))
 
 
+def first_lanes(count: int, lanes: int) -> Value:
+    """The constant mask of the first `count` of `lanes` lanes."""
+    return ir.Constant(ir.VectorType(I1, lanes), [int(lane < count) for lane in range(lanes)])
+
+
 def vector_name(vector: Value) -> str:
     """How LLVM's overloaded intrinsics spell a vector type, such as v16f32."""
     scalar = vector.element

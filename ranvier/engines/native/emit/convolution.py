@@ -230,6 +230,7 @@ def _emit_run(
     with e.loop(b, run.first, run.stop) as tile:
         piece, batch = e.rem(b, tile, plan.rows.pieces), e.div(b, tile, plan.rows.pieces)
         row, rows = e.piece_start(b, plan.rows, piece), e.piece_size(b, plan.rows, piece)
+        # Lines lie in one tile, whose first row is 0.
         index = e.add(b, above, e.mul(b, row, loops.left.side))
         index = e.add(b, index, _batch_offset(b, plan, batch))
         cell = memory.sums
@@ -281,9 +282,9 @@ def _call_microkernel(
     arguments: list[Value],
 ) -> None:
     """Call the micro-kernel whose tile has the given rows and vectors."""
-    step = plan.loops.left.side
+    offsets = plan.loops.row_offsets
     for height, width in plan.microkernels:
-        kernel = strided_microkernel(b.module, host, plan.dtype, height, width, step)
+        kernel = strided_microkernel(b.module, host, plan.dtype, offsets[:height], width)
         fits = b.and_(
             b.icmp_signed("==", rows, e.i64(height)), b.icmp_signed("==", vectors, e.i64(width))
         )

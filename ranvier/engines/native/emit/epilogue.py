@@ -134,6 +134,11 @@ class _Tile:
             self._emit_point(at, Point(indices), start, e.i64(0))
             return
         vector, widest = len(indices), self.shape.panels.size * lanes
+        if self.shape.panels.pieces == 1:  # all columns at once, how many is known here
+            mask = None if self.shape.n == widest else e.first_lanes(self.shape.n, widest)
+            point = Point((*indices, self.column0), vector, widest, mask)
+            self._emit_point(at, point, start, 0)
+            return
         whole = b.icmp_signed("==", self.columns, e.i64(widest))
         with b.if_else(whole) as (full, part):
             with full:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 
 from llvmlite import ir
 
@@ -45,23 +46,25 @@ def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors:
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
     cells = _cells(b, tile, rows * vectors, vector)
     sums = [ir.Constant(vector, None)] * len(cells)
-    steps = _Rows(a, step, rhs, dtype, rows, 1, vectors, vector)
+    steps = _Rows(a, step, rhs, dtype, tuple(range(rows)), vectors, vector)
     _store_tile(b, _outer_products(b, sums, depth, steps.fetch), cells, accumulate)
     b.ret_void()
     return kernel
 
 
 def strided_microkernel(
-    module: Value, host: TileHost, dtype: DType, rows: int, vectors: int, row_step: int
+    module: Value, host: TileHost, dtype: DType, offsets: tuple[int, ...], vectors: int
 ) -> Value:
     """The function that computes a tile from an A that lies in memory as three nested loops.
 
-    Row r of A begins at a + r * row_step, a number known here, so that all rows share one
+    Row r of A begins at a + offsets[r], a number known here, so that all rows share one
     address register. Its arguments: ptr a; ptr b, packed [depth][vectors * lanes]; ptr tile and
     i64 accumulate as for `microkernel`; and three times, from outside in, i64 count and i64 step
     of a loop of the depth.
     """
-    name = f"tile_{dtype.name}_{rows}x{vectors}_by_{row_step}"
+    steps = [b - a for a, b in pairwise(offsets)] or [0]
+    kinds = "_".join(f"{n}by{step}" for step, n in _repeats(steps))
+    name = f"tile_{dtype.name}_{len(offsets)}x{vectors}_{kinds}"
     found = module.globals.get(name)
     if found is not None:
         return found
@@ -69,7 +72,7 @@ def strided_microkernel(
     a, rhs, tile, accumulate, *nest = kernel.args
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
-    cells = _cells(b, tile, rows * vectors, vector)
+    cells = _cells(b, tile, len(offsets) * vectors, vector)
     start = [*[ir.Constant(vector, None)] * len(cells), e.i64(0)]
     with e.carried_loop(b, 0, nest[0], 1, start) as outer:
         with e.carried_loop(b, 0, nest[2], 1, outer.values) as middle:
@@ -77,8 +80,8 @@ def strided_microkernel(
             moved = e.add(b, e.mul(b, outer.index, nest[1]), e.mul(b, middle.index, nest[3]))
             left = e.element(b, a, moved, vector.element)
             right = e.element(b, rhs, e.mul(b, depth, vectors), vector)
-            steps = _Rows(left, nest[5], right, dtype, rows, row_step, vectors, vector)
-            sums = _outer_products(b, sums, nest[4], steps.fetch)
+            source = _Rows(left, nest[5], right, dtype, offsets, vectors, vector)
+            sums = _outer_products(b, sums, nest[4], source.fetch)
             middle.values = [*sums, e.add(b, depth, nest[4])]
         outer.values = middle.values
     _store_tile(b, outer.values[:-1], cells, accumulate)
@@ -88,14 +91,13 @@ def strided_microkernel(
 
 @dataclass(frozen=True)
 class _Rows:
-    """Where the operands of a loop over k lie: A[r, k] at a[r * row_step + k * step]."""
+    """Where the operands of a loop over k lie: A[r, k] at a[offsets[r] + k * step]."""
 
     a: Value
     step: Value
     rhs: Value
     dtype: DType
-    rows: int
-    row_step: int
+    offsets: tuple[int, ...]
     vectors: int
     vector: Value
 
@@ -103,7 +105,7 @@ class _Rows:
         """The scalars of column k of A and the vectors of row k of B."""
         scalar, size = self.vector.element, self.dtype.itemsize
         column = e.element(b, self.a, e.mul(b, k, self.step), scalar)
-        if self.row_step == 1:
+        if self.offsets[-1] < len(self.offsets):  # else the next columns lie in the same lines
             ahead = e.element(b, column, e.mul(b, self.step, _AHEAD), scalar)
             e.prefetch(b, ahead, write=False)
         row = e.element(b, self.rhs, e.mul(b, k, self.vectors), self.vector)
@@ -112,10 +114,15 @@ class _Rows:
             for v in range(self.vectors)
         ]
         left = [
-            e.load(b, e.element(b, column, r * self.row_step, scalar), scalar, size)
-            for r in range(self.rows)
+            e.load(b, e.element(b, column, offset, scalar), scalar, size)
+            for offset in self.offsets
         ]
         return left, right
+
+
+def _repeats(steps: list[int]) -> list[tuple[int, int]]:
+    """Each run of equal numbers, with its length."""
+    return [(step, len(list(run))) for step, run in groupby(steps)]
 
 
 def _tile_function(module: Value, name: str, arguments: list[Value]) -> Value:

@@ -1,0 +1,9 @@
+"""The error of every data source."""
+
+from __future__ import annotations
+
+from ranvier.errors import RanvierError
+
+
+class DataError(RanvierError, ValueError):
+    """Data that is missing, damaged or does not fit what it is used for."""

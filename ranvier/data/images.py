@@ -1,0 +1,167 @@
+"""Picture files as arrays: decoding, and the preparation of one picture for a network.
+
+Pillow does the decoding and the resampling; it is imported when a picture is read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ranvier.data.errors import DataError
+from ranvier.data.source import Array
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+
+_GREY_MODES = ("1", "L", "LA", "La", "I", "F")
+_INK = 64
+"""Grey value, of 255, from which on a pixel counts as ink and not as a shade of the paper."""
+
+
+def read_image(path: Path) -> Array:
+    """Return a picture as uint8 [h, w, 1] if the file is grey, else [h, w, 3] (RGB).
+
+    The camera's rotation is undone, transparency is laid on white, 16-bit grey keeps its upper
+    eight bits, of an animation the first frame counts. Raises DataError, naming the file.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as file:
+            return _pixels(ImageOps.exif_transpose(file))
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file; check the path") from None
+    except Image.UnidentifiedImageError:
+        raise DataError(f"{path}: not a picture that can be read; use PNG or JPEG") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"{path}: the picture has too many pixels; make it smaller") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise
+        raise DataError(f"{path}: the picture is damaged ({error}); save it anew") from None
+
+
+def _pixels(image: Image.Image) -> Array:
+    if image.mode.startswith("I;16"):
+        return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)[..., np.newaxis]
+    if image.mode in ("I", "F"):
+        return np.clip(np.asarray(image), 0, 255).astype(np.uint8)[..., np.newaxis]
+    if image.has_transparency_data:
+        from PIL import Image
+
+        grey = image.mode in _GREY_MODES
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return np.asarray(image.convert("L" if grey else "RGB")).reshape(*image.size[::-1], -1)
+    mode = "L" if image.mode in _GREY_MODES else "RGB"
+    return np.asarray(image.convert(mode)).reshape(*image.size[::-1], -1).copy()
+
+
+def picture(
+    path: str | Path, shape: tuple[int, int, int], *, centre: bool = True, ink: str = "auto"
+) -> Array:
+    """Return an ordinary picture file as the array uint8 `shape` (h, w, c) that a network expects.
+
+    For a colour network (c = 3) the picture is fitted into h × w, its sides in proportion, in
+    the middle of its own border's colour.
+
+    For a digits network (c = 1), light ink on dark paper, it is turned to grey first. `ink`
+    says what the file holds: "dark" ink, which is inverted, "light" ink, or "auto": dark if the
+    border is light. A picture that then has exactly the wanted size is taken as it is. Any
+    other one is stretched so that paper is 0 and the strongest ink 255, and, with `centre`,
+    prepared as MNIST was (LeCun et al., 1998): the box round the ink is fitted into 20/28 of
+    the size and placed with its centre of mass in the middle. Without `centre` the whole
+    picture is fitted in.
+
+    Raises DataError for a file that cannot be read or has no ink on it.
+    """
+    height, width, channels = shape
+    if channels not in (1, 3) or min(height, width) < 1:
+        raise DataError(f"a picture of shape {shape}: use (height, width, 1 or 3)")
+    if ink not in ("auto", "dark", "light"):
+        raise DataError(f'ink is {ink!r}; use "auto", "dark" or "light"')
+    pixels = read_image(Path(path))
+    if channels == 3:
+        return _fit(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), height, width)
+    grey = _grey(pixels)
+    if ink == "dark" or (ink == "auto" and _paper(grey)[0] > 127):
+        grey = 255 - grey
+    if grey.shape == shape:
+        return grey
+    grey = _stretch(grey, str(path))
+    if not centre:
+        return _fit(grey, height, width)
+    inner = _scaled(_ink_box(grey), round(height * 20 / 28), round(width * 20 / 28))
+    return _centred(inner, height, width)
+
+
+def _grey(pixels: Array) -> Array:
+    """Luma of ITU-R BT.601 in whole numbers, rounded."""
+    if pixels.shape[2] == 1:
+        return pixels
+    weighted = pixels.astype(np.uint32) @ np.array((299, 587, 114), np.uint32)
+    return ((weighted + 500) // 1000).astype(np.uint8)[..., np.newaxis]
+
+
+def _paper(pixels: Array) -> Array:
+    """The colour [c] of the paper: the median of the border's pixels."""
+    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+    return np.median(np.concatenate(edges), axis=0).astype(np.uint8)
+
+
+def _stretch(grey: Array, name: str) -> Array:
+    """Light ink on dark paper with paper at 0 and the strongest ink at 255."""
+    paper, strongest = int(_paper(grey)[0]), int(grey.max())
+    if strongest <= paper:
+        raise DataError(f"{name}: the picture is blank; use one with ink that differs from paper")
+    scaled = (grey.astype(np.float64) - paper) * (255 / (strongest - paper))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def _ink_box(grey: Array) -> Array:
+    rows = np.flatnonzero((grey[..., 0] >= _INK).any(axis=1))
+    columns = np.flatnonzero((grey[..., 0] >= _INK).any(axis=0))
+    return grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _scaled(pixels: Array, height: int, width: int) -> Array:
+    """Resample to the largest size inside height × width with the sides in proportion."""
+    from PIL import Image
+
+    old_height, old_width = pixels.shape[:2]
+    scale = min(height / old_height, width / old_width)
+    size = (max(1, round(old_width * scale)), max(1, round(old_height * scale)))
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
+    resized = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+    return resized.reshape(*resized.shape[:2], -1)
+
+
+def _fit(pixels: Array, height: int, width: int) -> Array:
+    inner = pixels if pixels.shape[:2] == (height, width) else _scaled(pixels, height, width)
+    top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
+    return _placed(inner, height, width, top, left, _paper(pixels))
+
+
+def _centred(inner: Array, height: int, width: int) -> Array:
+    """Place grey ink with its centre of mass in the middle, moved no further than it fits."""
+    mass = inner[..., 0].astype(np.float64)
+    rows, columns = (np.arange(n) + 0.5 for n in mass.shape)
+    row = mass.sum(axis=1) @ rows / mass.sum()
+    column = mass.sum(axis=0) @ columns / mass.sum()
+    top = _within(round(height / 2 - row), height - inner.shape[0])
+    left = _within(round(width / 2 - column), width - inner.shape[1])
+    return _placed(inner, height, width, top, left, np.zeros(1, np.uint8))
+
+
+def _within(place: int, most: int) -> int:
+    return min(max(place, 0), most)
+
+
+def _placed(inner: Array, height: int, width: int, top: int, left: int, colour: Any) -> Array:
+    whole = np.empty((height, width, inner.shape[2]), np.uint8)
+    whole[:] = colour
+    whole[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return whole
