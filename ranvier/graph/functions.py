@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Sequence
 from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -73,11 +74,26 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
 
 def axis_tuple(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """Return `axis` as sorted non-negative axes; None means all of them."""
-    axes = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = tuple(range(ndim)) if axis is None else whole_numbers("axis", axis)
     out = sorted({a + ndim if a < 0 else a for a in axes})
-    if len(out) != len(tuple(axes)) or any(not 0 <= a < ndim for a in out):
+    if len(out) != len(axes) or any(not 0 <= a < ndim for a in out):
         raise ShapeError(f"axis {axis} does not fit a tensor of {ndim} axes")
     return tuple(out)
+
+
+def whole_numbers(label: str, values: Any) -> tuple[int, ...]:
+    """Return a whole number, or a sequence of them, of Python or NumPy, as a tuple of ints.
+
+    Raises DTypeError, with the argument's name `label`, for anything else.
+    """
+    try:
+        return (index(values),)
+    except TypeError:
+        pass  # no number, then a sequence
+    try:
+        return tuple(index(value) for value in values)
+    except TypeError:
+        raise DTypeError(f"{label} {values!r} is not made of whole numbers; use ints") from None
 
 
 # ---------------------------------------------------------------- pointwise
@@ -163,7 +179,7 @@ def cast(x: Any, dtype: Any) -> Tensor:
 def reshape(x: Any, *shape: int | Sequence[int]) -> Tensor:
     """Return the elements of `x` in row-major order under `shape`; one axis may be -1."""
     x = as_tensor(x)
-    wanted = _sequence(shape)
+    wanted = whole_numbers("shape", shape[0] if len(shape) == 1 else shape)
     if wanted.count(-1) == 1:
         known = -prod(wanted)
         wanted = tuple(x.size // known if n == -1 and known else n for n in wanted)
@@ -173,8 +189,10 @@ def reshape(x: Any, *shape: int | Sequence[int]) -> Tensor:
 def transpose(x: Any, *axes: int | Sequence[int] | None) -> Tensor:
     """Return `x` with axes in the order `axes` (reversed where none are given)."""
     x = as_tensor(x)
-    given = axes != () and axes != (None,)
-    order = _sequence(axes) if given else tuple(reversed(range(x.ndim)))
+    if not axes or (len(axes) == 1 and axes[0] is None):
+        order = tuple(reversed(range(x.ndim)))
+    else:
+        order = whole_numbers("axes", axes[0] if len(axes) == 1 else axes)
     order = tuple(a + x.ndim if a < 0 else a for a in order)
     return x if order == tuple(range(x.ndim)) else apply(movement.Transpose(order), x)
 
@@ -190,7 +208,7 @@ def swapaxes(x: Any, first: int, second: int) -> Tensor:
 
 def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     """Return `x` repeated along new leading axes and axes of length 1 to `shape`."""
-    x, shape = as_tensor(x), tuple(shape)
+    x, shape = as_tensor(x), whole_numbers("shape", shape)
     return x if x.shape == shape else apply(movement.BroadcastTo(shape), x)
 
 
@@ -206,15 +224,17 @@ def slice_axes(
 ) -> Tensor:
     """Return elements starts[a], starts[a] + steps[a], … below stops[a] along each axis a."""
     x = as_tensor(x)
-    steps = (1,) * x.ndim if steps is None else tuple(steps)
-    whole = (tuple(starts), tuple(stops), steps) == ((0,) * x.ndim, x.shape, (1,) * x.ndim)
-    return x if whole else apply(movement.Slice(tuple(starts), tuple(stops), steps), x)
+    ones = (1,) * x.ndim
+    low, high = whole_numbers("starts", starts), whole_numbers("stops", stops)
+    steps = ones if steps is None else whole_numbers("steps", steps)
+    whole = (low, high, steps) == ((0,) * x.ndim, x.shape, ones)
+    return x if whole else apply(movement.Slice(low, high, steps), x)
 
 
 def pad(x: Any, widths: Sequence[tuple[int, int]]) -> Tensor:
     """Return `x` with (before, after) zeros added along each axis."""
     x = as_tensor(x)
-    before, after = (tuple(int(w[side]) for w in widths) for side in (0, 1))
+    before, after = (whole_numbers("widths", [w[side] for w in widths]) for side in (0, 1))
     return apply(movement.Pad(before, after), x) if any((*before, *after)) else x
 
 
@@ -293,7 +313,7 @@ def _basic_index(x: Tensor, keys: Sequence[Any]) -> Tensor:
                     f"a {type(k).__name__} cannot index axis {axis} of shape {x.shape}; use an "
                     "integer or a slice, and rv.take for index tensors"
                 )
-            position = int(k) + (n if k < 0 else 0)
+            position = index(k) + (n if k < 0 else 0)
             if not 0 <= position < n:
                 raise ShapeError(f"index {k} is outside axis {axis} of shape {x.shape}")
             starts.append(position)
@@ -302,12 +322,6 @@ def _basic_index(x: Tensor, keys: Sequence[Any]) -> Tensor:
         axis += 1
     x = slice_axes(x, starts, stops, steps)
     return reshape(flip(x, flipped) if flipped else x, shape)
-
-
-def _sequence(values: tuple[Any, ...]) -> tuple[int, ...]:
-    if len(values) == 1 and not isinstance(values[0], int | np.integer):
-        values = tuple(values[0])
-    return tuple(int(v) for v in values)
 
 
 # ---------------------------------------------------------------- reductions and contraction
@@ -394,12 +408,13 @@ def take(x: Any, indices: Any, axis: int = 0) -> Tensor:
 
 def scatter_add(updates: Any, indices: Any, rows: int) -> Tensor:
     """Add up rows of `updates` by index into a tensor of `rows` rows of zeros."""
-    return apply(indexing.ScatterAdd(int(rows)), as_tensor(updates), as_tensor(indices))
+    (rows,) = whole_numbers("rows", rows)
+    return apply(indexing.ScatterAdd(rows), as_tensor(updates), as_tensor(indices))
 
 
 def random_bits(shape: Sequence[int], seed: Any, step: Any, stream: int, dtype: Any) -> Tensor:
     """Uniform random int32 words or uint8 bytes; seed and step are int64 scalars."""
-    op = random.RandomBits(tuple(shape), dtypes.as_dtype(dtype), int(stream))
+    op = random.RandomBits(whole_numbers("shape", shape), dtypes.as_dtype(dtype), int(stream))
     return apply(op, as_tensor(seed, dtypes.int64), as_tensor(step, dtypes.int64))
 
 
@@ -407,7 +422,7 @@ def random_uniform(
     shape: Sequence[int], seed: Any, step: Any, stream: int, dtype: Any = dtypes.float32
 ) -> Tensor:
     """Random floats, uniform in [0, 1); seed and step are int64 scalars."""
-    op = random.RandomUniform(tuple(shape), dtypes.as_dtype(dtype), int(stream))
+    op = random.RandomUniform(whole_numbers("shape", shape), dtypes.as_dtype(dtype), int(stream))
     return apply(op, as_tensor(seed, dtypes.int64), as_tensor(step, dtypes.int64))
 
 

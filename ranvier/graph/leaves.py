@@ -18,6 +18,7 @@ class Constant(Op):
     """A value that is part of the graph; equal bytes are the same constant."""
 
     name = "constant"
+    arity = 0
     differentiable = False
     value: np.ndarray = field(repr=False)
 
@@ -42,6 +43,7 @@ class Input(Op):
     """A value that the caller of a program supplies; each input is itself only."""
 
     name = "input"
+    arity = 0
     differentiable = False
     label: str | None
     shape: Shape
@@ -56,6 +58,7 @@ class StateRead(Op):
     """The value of a parameter or buffer at the beginning of a step."""
 
     name = "state"
+    arity = 0
     differentiable = False
     label: str | None
     shape: Shape
@@ -96,7 +99,7 @@ class State(Tensor):
 
     @value.setter
     def value(self, new: Any) -> None:
-        array = np.asarray(new)
+        array = _as_numpy(new)
         if array.shape != self.shape:
             raise ShapeError(
                 f"{self.label or 'state'} has shape {self.shape}, the new value "
@@ -140,11 +143,21 @@ def input(shape: Any, dtype: Any = float32, name: str | None = None) -> Tensor: 
 
 def as_array(value: Any, dtype: Any = None) -> np.ndarray:
     """Return `value` as an array of a tensor dtype; float lists become float32."""
-    array = np.asarray(value)
+    array = _as_numpy(value)
     if dtype is None:
         foreign = not isinstance(value, np.ndarray | np.generic)
         dtype = float32 if foreign and array.dtype == np.float64 else array.dtype
     return np.ascontiguousarray(array.astype(as_dtype(dtype), copy=False)).reshape(array.shape)
+
+
+def _as_numpy(value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ShapeError(
+            "the rows of a nested list differ in length or depth, so it is no array; make them "
+            "equally long, with padding for instance"
+        ) from None
 
 
 _PAGE = 4096

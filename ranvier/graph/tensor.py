@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from ranvier.dtypes import DType
-from ranvier.errors import RanvierError
+from ranvier.errors import GraphError, RanvierError
 
 Shape: TypeAlias = tuple[int, ...]
 Array: TypeAlias = Any
@@ -31,6 +31,8 @@ class Op:
     name: ClassVar[str] = ""
     differentiable: ClassVar[bool] = True
     """False where the result is discrete, so that no gradient flows through."""
+    arity: ClassVar[int | None] = None
+    """The number of inputs; None where any number will do."""
 
     def __init_subclass__(cls) -> None:
         if "name" in cls.__dict__:
@@ -49,7 +51,8 @@ class Op:
     def gradient(self, out: Tensor, grad: Tensor) -> Sequence[Tensor | None]:
         """Return the gradient towards each input of `out`, given `grad`, that towards `out`.
 
-        None stands for a gradient that is zero everywhere.
+        None stands for a gradient that is zero everywhere. A gradient has the dtype of the
+        tensor that it is towards, or float32 where that is bfloat16.
         """
         raise NotImplementedError(f"op {self.name!r} declares no gradient")
 
@@ -238,9 +241,22 @@ class Tensor:
 
 
 def apply(op: Op, *inputs: Tensor) -> Tensor:
-    """Return the tensor that `op` makes of `inputs`, after its shape and dtype rule."""
+    """Return the tensor that `op` makes of `inputs`, after its shape and dtype rule.
+
+    Raises GraphError for a wrong number of inputs.
+    """
+    fault = miscounted(op, inputs)
+    if fault is not None:
+        raise GraphError(f"{fault}; pass as many tensors as the op takes")
     shape, dtype = op.infer(*inputs)
     return Tensor(op, inputs, shape, dtype)
+
+
+def miscounted(op: Op, inputs: Sequence[Tensor]) -> str | None:
+    """Say how many inputs `op` takes where these are more or fewer; None where they are right."""
+    if op.arity is None or op.arity == len(inputs):
+        return None
+    return f"{op.name} takes {op.arity} input{'s' * (op.arity != 1)}, not {len(inputs)}"
 
 
 # The functions build tensors and tensors offer the functions as operators: one cycle,

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ranvier.errors import GraphError
-from ranvier.graph.leaves import Constant, Input, State, StateRead
+from ranvier.graph.leaves import Constant, State, StateRead
 from ranvier.graph.printing import show, type_text
-from ranvier.graph.tensor import REGISTRY, Tensor
+from ranvier.graph.tensor import REGISTRY, Tensor, miscounted
 from ranvier.graph.walk import topological
 
 
 def verify(roots: Sequence[Tensor], known: set[Tensor] | None = None) -> None:
     """Raise GraphError, with the printed line, for the first tensor that breaks a rule.
 
-    Each op is registered, each shape and dtype is what the op infers from the inputs, leaves
-    have no inputs, constants are read-only. Tensors are immutable, so those in `known` are
-    not checked again; the sound ones are added to it.
+    Each op is registered and has as many inputs as it takes, each shape and dtype is what the
+    op infers from the inputs, constants are read-only. Tensors are immutable, so those in
+    `known` are not checked again; the sound ones are added to it.
     """
     known = set() if known is None else known
     for tensor in topological_above(roots, known):
@@ -48,13 +48,13 @@ def _fault(tensor: Tensor) -> str | None:
     op = tensor.op
     if REGISTRY.get(op.name) is not type(op):
         return f"the op {type(op).__name__} is not registered under the name {op.name!r}"
-    if isinstance(op, Constant | Input | StateRead):
-        if tensor.inputs:
-            return f"the leaf {op.name} has inputs"
-        if isinstance(op, StateRead) is not isinstance(tensor, State):
-            return "a state tensor and the op that reads it do not belong together"
-        if isinstance(op, Constant) and op.value.flags.writeable:
-            return "the constant's array is not read-only"
+    fault = miscounted(op, tensor.inputs)
+    if fault is not None:
+        return fault
+    if isinstance(op, StateRead) is not isinstance(tensor, State):
+        return "a state tensor and the op that reads it do not belong together"
+    if isinstance(op, Constant) and op.value.flags.writeable:
+        return "the constant's array is not read-only"
     try:
         shape, dtype = op.infer(*tensor.inputs)
     except (TypeError, ValueError, IndexError) as error:

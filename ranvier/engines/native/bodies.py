@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from ranvier.engines.native.group import CONTRACTIONS, Draft
 from ranvier.engines.native.indexmap import Affine, Guard, IndexMap
+from ranvier.engines.native.inset import Inset
 from ranvier.engines.native.kernels import (
     Body,
     Choose,
@@ -32,17 +33,21 @@ Key: TypeAlias = tuple[Tensor, Affine, tuple[Guard, ...]]
 
 
 def write_body(
-    draft: Draft, stores: Mapping[Tensor, Iterable[Place]], places: Mapping[Tensor, Place]
+    draft: Draft,
+    stores: Mapping[Tensor, Iterable[Place]],
+    places: Mapping[Tensor, Place],
+    insets: Mapping[Tensor, Inset],
 ) -> Body:
     """Return the instructions that compute `draft` and store its anchors into `stores`.
 
-    `places` tells where leaves and the tensors that kernels store are read.
+    `places` tells where leaves and the tensors that kernels store are read; those in `insets` lie
+    inside a larger place.
     """
-    writer = _Writer(draft, places)
+    writer = _Writer(draft, places, insets)
     values = {node: writer.value(node, draft.anchors[node]) for node in stores}
     # Every load precedes every store, so that state updated in place is read before.
     for node, targets in stores.items():
-        at = draft.anchors[node].flat(node.shape)
+        at = writer.position(node, draft.anchors[node])
         for place in targets:
             writer.emit(Store(place, at, values[node], node.dtype))
     return Body(draft.domain, draft.rows, tuple(writer.instructions))
@@ -52,6 +57,7 @@ def write_body(
 class _Writer:
     draft: Draft
     places: Mapping[Tensor, Place]
+    insets: Mapping[Tensor, Inset]
     instructions: list[Instruction] = field(default_factory=list)
     known: dict[Key, int] = field(default_factory=dict)
 
@@ -85,16 +91,26 @@ class _Writer:
         """Whether `node` is a contraction or reduction of this very kernel."""
         return node in self.draft.anchors and isinstance(node.op, (*CONTRACTIONS, Reduction))
 
-    def _available(self, node: Tensor) -> bool:
+    def position(self, node: Tensor, where: IndexMap) -> Affine:
+        """Where in its place `node` lies at `where`."""
+        inset = self.insets.get(node)
+        return where.flat(node.shape) if inset is None else inset.position(where.axes)
+
+    def contiguous(self, node: Tensor) -> bool:
+        """Whether `node` lies in memory without gaps."""
+        return node not in self.insets
+
+    def available(self, node: Tensor) -> bool:
+        """Whether `node` is read from memory, or computed by this kernel's own loops."""
         return self._is_inner(node) or (node in self.places and node not in self.draft.anchors)
 
     def _sources(self, node: Tensor, where: IndexMap) -> list[tuple[Tensor, IndexMap]]:
         if self._is_inner(node):
             inner = self.draft.inner.get(node)
             return [] if inner is None else [(node.inputs[0], inner)]
-        if self._available(node):
+        if self.available(node):
             return []
-        base, sources = sources_of(node, where, self._available)
+        base, sources = sources_of(node, where, self)
         if base is not None and self._is_inner(base):
             return [(base, self.draft.anchors[base])]
         return sources
@@ -104,11 +120,11 @@ class _Writer:
             if isinstance(node.op, CONTRACTIONS):
                 return self.emit(Product(node.dtype))
             return self.emit(Reduce(node.op, args[0], node.dtype))
-        if self._available(node):
+        if self.available(node):
             return self._load(node, node, where)
         if isinstance(node.op, Pointwise):
             return self.emit(Compute(node.op, tuple(args), node.dtype))
-        base, sources = sources_of(node, where, self._available)
+        base, sources = sources_of(node, where, self)
         if base is not None:
             return args[0] if args else self._load(base, node, where)
         if isinstance(node.op, Pad | Concatenate):
@@ -118,7 +134,7 @@ class _Writer:
     def _load(self, base: Tensor, view: Tensor, where: IndexMap) -> int:
         if isinstance(base.op, Constant) and prod(base.shape) == 1:
             return self.emit(Literal(base.op.value.reshape(()).item(), base.dtype))
-        at = where.flat(view.shape)
+        at = self.position(view, where)
         return self.emit(Load(self.places[base], at, where.guards, base.dtype))
 
     def _choose(

@@ -24,7 +24,6 @@ from ranvier.engines.native.indexmap import Affine
 from ranvier.graph.ops.convolution import Geometry
 from ranvier.graph.tensor import Shape
 
-
 _FEW_SUMS = 16
 """A tile of fewer vectors than this hardly keeps the multiply-add units busy."""
 

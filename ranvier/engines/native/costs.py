@@ -14,6 +14,7 @@ from ranvier.engines.native.kernels import (
     Kernel,
     MatmulKernel,
     Reduce,
+    WinogradKernel,
 )
 from ranvier.graph.ops.indexing import Take
 
@@ -62,7 +63,7 @@ def cost_of(kernel: Kernel) -> Cost:
         plan = kernel.plan
         product = 2 * plan.batches * plan.m * plan.n * plan.k
         return Cost(product + _pointwise_flops(kernel), moved)
-    if isinstance(kernel, ConvolutionKernel):
+    if isinstance(kernel, ConvolutionKernel | WinogradKernel):
         return Cost(2 * kernel.plan.loops.multiply_adds + _pointwise_flops(kernel), moved)
     if isinstance(kernel, BodyKernel):
         return Cost(_pointwise_flops(kernel), moved)

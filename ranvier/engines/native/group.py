@@ -9,11 +9,12 @@ depends only on kernels before it, so the kernels never form a cycle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
 from ranvier.engines.native.indexmap import VIEWS, Affine, IndexMap, common_refinement, identity
+from ranvier.engines.native.inset import find_insets
 from ranvier.engines.native.pull import Pulled, Read, Unsplittable, pull
 from ranvier.graph.leaves import Constant, Input, State
 from ranvier.graph.ops.contraction import MatMul
@@ -74,10 +75,22 @@ class Draft:
 
 @dataclass(frozen=True)
 class Grouping:
-    """The result: kernels in dependency order, and the index of each anchor's kernel."""
+    """The result: kernels in dependency order, and the index of each anchor's kernel.
+
+    `insets` maps each tensor that is stored inside a padded one to that.
+    """
 
     drafts: list[Draft]
     home: dict[Tensor, int]
+    insets: Mapping[Tensor, Tensor]
+
+    def available(self, node: Tensor) -> bool:
+        """Whether a kernel stores `node`, or the caller holds it."""
+        return node in self.home or is_leaf(node)
+
+    def contiguous(self, node: Tensor) -> bool:
+        """Whether `node` lies in memory without gaps."""
+        return node not in self.insets
 
 
 def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
@@ -88,11 +101,13 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
     """
     order = _small_first(topological(roots))
     stored = _needed_in_memory(order, roots, fuse)
+    gapless = set(roots)
     while True:
+        insets = find_insets([n for n in order if n in stored], gapless) if fuse else {}
         try:
-            grouping = _Grouper(order, stored, fuse).run()
+            grouping = _Grouper(order, stored | set(insets), fuse, insets).run()
         except Unsplittable as blocked:
-            stored.add(blocked.node)
+            (gapless if blocked.node in insets else stored).add(blocked.node)
             continue
         wasteful = _recomputed_too_often(grouping) - stored if fuse else set()
         if not wasteful:
@@ -148,12 +163,19 @@ def _below_views(node: Tensor) -> Tensor:
 class _Grouper:
     """One attempt at grouping, for a given set of tensors to store."""
 
-    def __init__(self, order: Sequence[Tensor], stored: set[Tensor], fuse: bool) -> None:
+    def __init__(
+        self,
+        order: Sequence[Tensor],
+        stored: set[Tensor],
+        fuse: bool,
+        insets: Mapping[Tensor, Tensor],
+    ) -> None:
         self.order = order
         self.stored = stored
+        self.bordered = set(insets.values())
         self.fuse = fuse
-        self.drafts: list[Draft] = []
-        self.home: dict[Tensor, int] = {}
+        self.grouping = Grouping([], {}, insets)
+        self.drafts, self.home = self.grouping.drafts, self.grouping.home
 
     def run(self) -> Grouping:
         for node in self.order:
@@ -165,12 +187,11 @@ class _Grouper:
                 self._add_contraction(node)
             elif isinstance(node.op, INDEXED):
                 self._open(Draft("index", (), 0), node, identity(()), Pulled())
+            elif node in self.bordered:
+                self._open(Draft("border", (), 0), node, identity(()), Pulled())
             elif node in self.stored:
                 self._add_elements(node)
-        return Grouping(self.drafts, self.home)
-
-    def available(self, node: Tensor) -> bool:
-        return node in self.home or is_leaf(node)
+        return self.grouping
 
     # -------------------------------------------------------- the kinds of anchors
 
@@ -185,7 +206,7 @@ class _Grouper:
 
     def _check_operand(self, operand: Tensor) -> None:
         """A contraction reads leaves and anchored tensors through views without padding."""
-        pulled = pull([(operand, identity(operand.shape))], self.available)
+        pulled = pull([(operand, identity(operand.shape))], self.grouping)
         (read,) = pulled.reads
         if read.guards:
             raise Unsplittable(operand)
@@ -196,7 +217,7 @@ class _Grouper:
         inner, domain = _box(source.shape, [*kept, *axes])
         rows = sum(source.shape[a] != 1 for a in kept)
         outer = IndexMap(domain, tuple(inner.axes[a] for a in kept))
-        pulled = pull([(source, inner)], self.available)
+        pulled = pull([(source, inner)], self.grouping)
         where = {d: i for i, d in enumerate(a for a in [*kept, *axes] if source.shape[a] != 1)}
         order = tuple(where[a] for a in range(source.ndim) if a in where)
         draft = Draft("rows", domain, rows)
@@ -212,7 +233,7 @@ class _Grouper:
         where, domain = _box(node.shape, range(node.ndim))
         while True:
             try:
-                pulled = pull([(node, where)], self.available)
+                pulled = pull([(node, where)], self.grouping)
                 break
             except Unsplittable as blocked:
                 where = _split_for(where, blocked)
@@ -260,7 +281,7 @@ class _Grouper:
             levels.append(tuple(range(draft.rows)))
         for order in levels:
             fit = common_refinement(tuple(draft.domain[d] for d in order), where.domain)
-            if draft.kind == "index" or fit is None:
+            if draft.kind in ("index", "border") or fit is None:
                 continue
             if draft.kind == "contraction" and len(order) > draft.rows and len(fit[0][-1]) != 1:
                 continue

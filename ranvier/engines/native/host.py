@@ -16,29 +16,6 @@ from pathlib import Path
 
 from ranvier.dtypes import DType
 
-
-@dataclass(frozen=True)
-class Tile:
-    """A block of a matrix product that stays in registers: `rows` x `vectors` accumulators."""
-
-    rows: int
-    vectors: int
-
-
-_TILES: dict[tuple[int, int], Tile] = {
-    # AVX-512: 28 accumulators, 2 vectors of B and 1 broadcast of A fill 31 of 32 registers, and
-    # 16 loads feed 28 multiply-adds. 8x3 is the alternative for n between 2 and 3 vectors.
-    (64, 32): Tile(14, 2),
-    # AVX2: 12 accumulators, 2 vectors of B and 1 broadcast fill 15 of 16 registers; 10
-    # accumulators would just hide the latency of two multiply-adds a cycle.
-    (32, 16): Tile(6, 2),
-    # NEON: 24 accumulators and 3 vectors of B leave 5 registers, enough for A by lanes.
-    (16, 32): Tile(8, 3),
-    # SSE: as AVX2, with narrower vectors.
-    (16, 16): Tile(6, 2),
-}
-"""The register tile for each (bytes of a vector, number of vector registers)."""
-
 _L1_DEFAULT = 32 << 10
 _L2_DEFAULT = 512 << 10
 
@@ -63,11 +40,6 @@ class Host:
     def lanes(self, dtype: DType) -> int:
         """The elements of `dtype` in one vector register."""
         return self.vector_bytes // dtype.itemsize
-
-    def tile(self, dtype: DType) -> Tile:
-        """The register tile of a matrix product; it counts vectors, so `dtype` only sizes them."""
-        del dtype  # every dtype that multiplies has the same registers on all machines so far
-        return _TILES[self.vector_bytes, self.vector_registers]
 
     @property
     def is_x86(self) -> bool:

@@ -15,6 +15,7 @@ from ranvier.dtypes import DType
 from ranvier.engines.native.contraction_plan import MatmulPlan
 from ranvier.engines.native.convolution_plan import ConvolutionPlan
 from ranvier.engines.native.indexmap import Affine, Guard
+from ranvier.engines.native.winograd_plan import WinogradPlan
 from ranvier.graph.tensor import Op, Shape, Tensor
 
 
@@ -252,6 +253,64 @@ class PackWeightsKernel(Kernel):
 
     def __str__(self) -> str:
         return f"{self.name}: pack {self.source} into {self.packed}"
+
+
+@dataclass(frozen=True)
+class WinogradKernel(BodyKernel):
+    """A 3x3 convolution by Winograd's filtering, with pointwise work before its store."""
+
+    plan: WinogradPlan
+    left: Place
+    right: Place
+    scratch: Place
+
+    def operands(self) -> tuple[Place, ...]:
+        return self.left, self.right
+
+    def writes(self) -> Iterator[Place]:
+        yield self.scratch
+        yield from super().writes()
+
+    def __str__(self) -> str:
+        image = "x".join(map(str, (*self.plan.image, self.plan.n)))
+        what = f"{image}, {self.plan.channels} channels in"
+        return f"{self.name}: winograd {what} of {self.left}, {self.right}\n{self.body}"
+
+
+@dataclass(frozen=True)
+class WinogradWeightsKernel(Kernel):
+    """Packed 3x3 weights transformed for Winograd's filtering."""
+
+    plan: WinogradPlan
+    source: Place
+    transformed: Place
+
+    def reads(self) -> Iterator[Place]:
+        yield self.source
+
+    def writes(self) -> Iterator[Place]:
+        yield self.transformed
+
+    def __str__(self) -> str:
+        return f"{self.name}: transform {self.source} into {self.transformed}"
+
+
+@dataclass(frozen=True)
+class BorderKernel(Kernel):
+    """Zeros round the images of a place [b, h, w, c], `before` and `after` both spatial axes."""
+
+    place: Place
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    def reads(self) -> Iterator[Place]:
+        return iter(())
+
+    def writes(self) -> Iterator[Place]:
+        yield self.place
+
+    def __str__(self) -> str:
+        return f"{self.name}: border {self.before}, {self.after} of {self.place}"
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class NativeProgram(Program):
         super().__init__(signature, options)
         self.host = host()
         self.threads = options.threads or self.host.cores
-        self.schedule = schedule(signature, options, self.host)
+        self.schedule = schedule(signature, options, self.host, self.threads)
         self._cost = sum((cost_of(k) for k in self.schedule.sequenced.kernels), Cost(0, 0))
         self._slots = _slots(self.schedule)
         self._loaded: Loaded | None = _load(self.schedule, self._slots, self.host)
@@ -151,9 +151,14 @@ class NativeProgram(Program):
         """What kernels have stored in a step; whole only where nothing shares memory."""
         results = {place: outputs[name][step] for name, place in self.schedule.outputs.items()}
         return {
-            tensor: results[place] if place in results else self._temporary(place).copy()
+            tensor: results[place] if place in results else self._value(tensor, place).copy()
             for tensor, place in self.schedule.stored.items()
         }
+
+    def _value(self, tensor: Tensor, place: Place) -> np.ndarray:
+        inset = self.schedule.insets.get(tensor)
+        whole = self._temporary(place)
+        return whole if inset is None else inset.view(whole)
 
     def _temporary(self, place: Place) -> np.ndarray:
         at = self.schedule.arena.offsets[place]

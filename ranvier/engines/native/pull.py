@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ranvier.engines.native.indexmap import (
     VIEWS,
@@ -34,6 +35,8 @@ class Read:
     node: Tensor
     at: Affine
     guards: tuple[Guard, ...]
+    axes: tuple[Affine, ...] | None
+    """The index along each axis; None where the array is read in another shape."""
 
 
 @dataclass
@@ -44,8 +47,18 @@ class Pulled:
     inlined: dict[tuple[Tensor, IndexMap], None] = field(default_factory=dict)
 
 
-def pull(seeds: Sequence[tuple[Tensor, IndexMap]], available: Callable[[Tensor], bool]) -> Pulled:
-    """Walk back from `seeds` through pointwise ops and views to available tensors.
+class Memory(Protocol):
+    """What pulling must know of the tensors in memory."""
+
+    def available(self, node: Tensor) -> bool:
+        """Whether `node` lies in memory."""
+
+    def contiguous(self, node: Tensor) -> bool:
+        """Whether it lies there without gaps, so that it can be read in any shape."""
+
+
+def pull(seeds: Sequence[tuple[Tensor, IndexMap]], memory: Memory) -> Pulled:
+    """Walk back from `seeds` through pointwise ops and views to tensors in memory.
 
     Raises Unsplittable where a view is in the way.
     """
@@ -57,20 +70,20 @@ def pull(seeds: Sequence[tuple[Tensor, IndexMap]], available: Callable[[Tensor],
         if (node, where) in seen:
             continue
         seen.add((node, where))
-        if available(node):
-            found.reads[Read(node, where.flat(node.shape), where.guards)] = None
+        if memory.available(node):
+            found.reads[Read(node, where.flat(node.shape), where.guards, where.axes)] = None
             continue
         if isinstance(node.op, Pointwise):
             found.inlined[node, where] = None
-        base, sources = sources_of(node, where, available)
+        base, sources = sources_of(node, where, memory)
         if base is not None:
-            found.reads[Read(base, where.flat(node.shape), where.guards)] = None
+            found.reads[Read(base, where.flat(node.shape), where.guards, None)] = None
         stack.extend(reversed(sources))
     return found
 
 
 def sources_of(
-    node: Tensor, where: IndexMap, available: Callable[[Tensor], bool]
+    node: Tensor, where: IndexMap, memory: Memory
 ) -> tuple[Tensor | None, list[tuple[Tensor, IndexMap]]]:
     """Return the inputs of `node` with their maps, given the map of `node`.
 
@@ -83,9 +96,9 @@ def sources_of(
     assert isinstance(node.op, VIEWS), node.op.name
     source = node.inputs[0]
     if isinstance(node.op, Reshape):
-        while isinstance(source.op, Reshape) and not available(source):
+        while isinstance(source.op, Reshape) and not memory.available(source):
             source = source.inputs[0]
-        if available(source):
+        if memory.available(source) and memory.contiguous(source):
             return source, []
     inner = through(node, where)
     if inner is None:

@@ -12,15 +12,18 @@ from ranvier.engines.native.bodies import write_body
 from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost, plan_matmul
 from ranvier.engines.native.convolution_plan import (
     ConvolutionPlan,
+    Loops,
     convolution_loops,
     plan_convolution,
     weight_gradient_loops,
 )
-from ranvier.engines.native.group import Draft, Grouping, group, is_leaf
+from ranvier.engines.native.group import Draft, Grouping, group
 from ranvier.engines.native.indexmap import Affine, identity
+from ranvier.engines.native.inset import Inset, inset_of
 from ranvier.engines.native.kernels import (
     Body,
     BodyKernel,
+    BorderKernel,
     ConvolutionKernel,
     IndexKernel,
     Kernel,
@@ -32,17 +35,20 @@ from ranvier.engines.native.kernels import (
     Place,
     RowKernel,
     Store,
+    WinogradKernel,
+    WinogradWeightsKernel,
 )
 from ranvier.engines.native.lower import lower
 from ranvier.engines.native.memory import Arena, allocate, check_arena
 from ranvier.engines.native.order import Sequenced, find_cycle, sequence
 from ranvier.engines.native.pull import pull
+from ranvier.engines.native.winograd_plan import plan_winograd
 from ranvier.engines.program import Options, Signature
 from ranvier.errors import GraphError
 from ranvier.graph.leaves import Constant, Input, State
 from ranvier.graph.ops.contraction import MatMul
 from ranvier.graph.ops.convolution import Convolution
-from ranvier.graph.ops.movement import Reshape
+from ranvier.graph.ops.movement import Pad, Reshape
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
 
@@ -52,7 +58,8 @@ class Schedule:
     """Everything that emission needs.
 
     leaves: where inputs, constants and state lie; outputs: where each output goes.
-    stored: the tensors that lie in memory, each with its place; updates: the new value of each
+    stored: the tensors that lie in memory, each with its place; insets: those of them that lie
+    inside a larger one; updates: the new value of each
     state, which replaces the old one.
     """
 
@@ -61,6 +68,7 @@ class Schedule:
     leaves: Mapping[Tensor, Place]
     outputs: Mapping[str, Place]
     stored: Mapping[Tensor, Place]
+    insets: Mapping[Tensor, Inset]
     updates: Mapping[State, Tensor]
 
     def __str__(self) -> str:
@@ -72,19 +80,25 @@ class Schedule:
         return "\n".join([*lines, f"arena {self.arena.size} bytes"])
 
 
-def schedule(signature: Signature, options: Options, host: TileHost) -> Schedule:
-    """Return the kernels of a step in order, with their memory."""
+def schedule(signature: Signature, options: Options, host: TileHost, threads: int = 1) -> Schedule:
+    """Return the kernels of a step in order, with their memory for so many threads."""
     roots = lower(signature.roots, host)
     signature = signature.with_roots(roots)
     grouping = group(roots, options.fuse)
-    builder = _Builder(signature, grouping, options, host)
+    builder = _Builder(signature, grouping, options, host, threads)
     kernels = builder.kernels()
     kernels = _separate_state(kernels, options.in_place)
     sequenced = sequence(kernels)
     arena = allocate(sequenced, reuse=options.in_place)
     check_arena(sequenced, arena)
     return Schedule(
-        sequenced, arena, builder.leaves, builder.outputs, builder.stored, signature.updates
+        sequenced,
+        arena,
+        builder.leaves,
+        builder.outputs,
+        builder.stored,
+        builder.insets,
+        signature.updates,
     )
 
 
@@ -96,9 +110,11 @@ class _Builder:
     grouping: Grouping
     options: Options
     host: TileHost
+    threads: int
     leaves: dict[Tensor, Place] = field(default_factory=dict)
     outputs: dict[str, Place] = field(default_factory=dict)
     stored: dict[Tensor, Place] = field(default_factory=dict)
+    insets: dict[Tensor, Inset] = field(default_factory=dict)
     targets: dict[Tensor, list[Place]] = field(default_factory=dict)
     packs: dict[tuple[object, ...], PackKernel] = field(default_factory=dict)
     built: list[Kernel] = field(default_factory=list)
@@ -114,8 +130,10 @@ class _Builder:
                     self._convolution(i, draft)
             elif draft.kind == "index":
                 self._index(i, draft)
+            elif draft.kind == "border":
+                self._border(i, draft)
             else:
-                body = write_body(draft, self._stores(draft), self.places)
+                body = self._body(draft)
                 self.built.append(RowKernel(f"rows{i}", tuple(draft.anchors), body))
         return self.built
 
@@ -145,6 +163,11 @@ class _Builder:
             self.stored[node] = self.outputs[name]
         for state, node in self.signature.updates.items():
             self.targets.setdefault(node, []).append(self.leaves[state])
+        for source, padded in self.grouping.insets.items():
+            place = Place("temporary", f"pad{len(self.stored)}", padded.shape, padded.dtype)
+            self.stored[source] = self.stored[padded] = place
+            self.targets.setdefault(source, []).append(place)
+            self.insets[source] = inset_of(padded)
         for node in self._read_elsewhere():
             if node not in self.stored:
                 number = len(self.stored)
@@ -175,11 +198,8 @@ class _Builder:
             found += [self._operand_base(x) for x in _product(draft).inputs]
         return found
 
-    def _available(self, node: Tensor) -> bool:
-        return node in self.home or is_leaf(node)
-
     def _operand_base(self, operand: Tensor) -> Tensor:
-        (read,) = pull([(operand, identity(operand.shape))], self._available).reads
+        (read,) = pull([(operand, identity(operand.shape))], self.grouping).reads
         return read.node
 
     def _stores(self, draft: Draft) -> dict[Tensor, list[Place]]:
@@ -195,9 +215,18 @@ class _Builder:
         kernel = IndexKernel(name, (node,), node.op, sources, shapes, self.stored[node])
         self.built.append(kernel)
 
+    def _border(self, i: int, draft: Draft) -> None:
+        (node,) = draft.anchors
+        assert isinstance(node.op, Pad)
+        before, after = node.op.before[1:3], node.op.after[1:3]
+        self.built.append(BorderKernel(f"border{i}", (), self.stored[node], before, after))
+
+    def _body(self, draft: Draft) -> Body:
+        return write_body(draft, self._stores(draft), self.places, self.insets)
+
     def _matmul(self, i: int, draft: Draft) -> None:
         node = _product(draft)
-        body = write_body(draft, self._stores(draft), self.places)
+        body = self._body(draft)
         batch, (m, n), k = node.shape[:-2], node.shape[-2:], node.inputs[0].shape[-1]
         if 0 in node.shape:
             return
@@ -215,13 +244,15 @@ class _Builder:
         node = _product(draft)
         if 0 in node.shape:
             return
-        body = write_body(draft, self._stores(draft), self.places)
+        body = self._body(draft)
         left, right = map(self._operand, node.inputs)
         geometry, other = node.op.geometry, node.inputs[1].shape  # type: ignore[attr-defined]
         forward = isinstance(node.op, Convolution)
         loops = (convolution_loops if forward else weight_gradient_loops)(
             geometry, node.shape, other, left.at, right.at
         )
+        if forward and self._winograd(i, draft, loops, left, right, body):
+            return
         plan = plan_convolution(loops, forward, node.dtype, self.host)
         operand = self._pack_weights(i, plan, right) if forward else right.place
         partial = None
@@ -231,14 +262,47 @@ class _Builder:
         name = f"convolution{i}"
         self.built.append(ConvolutionKernel(name, nodes, body, plan, left.place, operand, partial))
 
+    def _winograd(
+        self, i: int, draft: Draft, loops: Loops, left: Operand, right: Operand, body: Body
+    ) -> bool:
+        """Build the kernels of Winograd's filtering if it pays."""
+        node = _product(draft)
+        assert isinstance(node.op, Convolution)
+        weights = node.inputs[1].shape
+        plan = plan_winograd(
+            node.op.geometry, node.shape, weights, loops, left.at, node.dtype, self.host
+        )
+        if plan is None:
+            return False
+        panels = replace(plan_convolution(loops, True, node.dtype, self.host), panels=plan.panels)
+        packed = self._pack_weights(i, panels, right)
+        places = (
+            Place("temporary", f"{name}{i}", (size,), node.dtype)
+            for name, size in (
+                ("points", plan.weights_size),
+                ("scratch", plan.scratch * self.threads),
+            )
+        )
+        points, scratch = places
+        self.built.append(WinogradWeightsKernel(f"transform{i}", (), plan, packed, points))
+        kernel = WinogradKernel(
+            f"winograd{i}", tuple(draft.anchors), body, plan, left.place, points, scratch
+        )
+        self.built.append(kernel)
+        return True
+
     def _pack_weights(self, i: int, plan: ConvolutionPlan, operand: Operand) -> Place:
         packed = Place("temporary", f"weights{i}", (plan.packed_size,), plan.dtype)
         self.built.append(PackWeightsKernel(f"pack{i}", (), plan, operand.place, packed))
         return packed
 
     def _operand(self, operand: Tensor) -> Operand:
-        (read,) = pull([(operand, identity(operand.shape))], self._available).reads
-        return Operand(self.places[read.node], read.at)
+        (read,) = pull([(operand, identity(operand.shape))], self.grouping).reads
+        inset = self.insets.get(read.node)
+        if inset is None:
+            return Operand(self.places[read.node], read.at)
+        assert read.axes is not None
+        return Operand(self.places[read.node], inset.position(read.axes))
 
     def _pack(self, i: int, plan: MatmulPlan, operand: Operand) -> Place:
         """Return the packed operand, from an earlier kernel where the same one was packed."""

@@ -36,10 +36,10 @@ def widened(node: Tensor, lanes: int) -> Tensor | None:
     op = node.op
     assert isinstance(op, Convolution)
     x, w = node.inputs
-    geometry, (kh, kw, channels, outputs) = op.geometry, w.shape
+    geometry, (_, kw, _, outputs) = op.geometry, w.shape
     if geometry.groups != 1 or geometry.dilation[1] != 1:
         return None
-    b, height, width, _ = node.shape
+    width = node.shape[2]
     stride = geometry.stride[1]
     n = neighbours(outputs, width, kw, stride, lanes)
     if n == 1:
@@ -56,7 +56,7 @@ def widened_weight_gradient(node: Tensor, lanes: int) -> Tensor | None:
     op = node.op
     assert isinstance(op, ConvolutionWeightGradient)
     x, g = node.inputs
-    geometry, (kh, kw, channels, outputs) = op.geometry, node.shape
+    geometry, (kh, kw, _, outputs) = op.geometry, node.shape
     if geometry.groups != 1 or geometry.dilation[1] != 1:
         return None
     b, height, width, _ = g.shape

@@ -21,6 +21,7 @@ class MatMul(Op):
     """
 
     name = "matmul"
+    arity = 2
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
         a, b = inputs

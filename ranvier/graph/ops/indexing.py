@@ -29,6 +29,7 @@ class Take(Op):
     """
 
     name = "take"
+    arity = 2
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
         x, indices = inputs
@@ -54,6 +55,7 @@ class ScatterAdd(Op):
     """
 
     name = "scatter_add"
+    arity = 2
     rows: int
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:

@@ -18,6 +18,7 @@ class Reshape(Op):
     """The elements in row-major order under another shape."""
 
     name = "reshape"
+    arity = 1
     shape: Shape
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
@@ -40,6 +41,7 @@ class Transpose(Op):
     """Axis i of the result is axis `axes[i]` of the input."""
 
     name = "transpose"
+    arity = 1
     axes: tuple[int, ...]
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
@@ -60,6 +62,7 @@ class BroadcastTo(Op):
     """Axes of length 1, and missing leading axes, repeated to `shape`."""
 
     name = "broadcast_to"
+    arity = 1
     shape: Shape
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
@@ -92,6 +95,7 @@ class Slice(Op):
     """Elements start, start + step, … before stop along every axis; steps are positive."""
 
     name = "slice"
+    arity = 1
     starts: tuple[int, ...]
     stops: tuple[int, ...]
     steps: tuple[int, ...]
@@ -122,6 +126,7 @@ class Pad(Op):
     """`before` and `after` zeros (False for bool) added along every axis."""
 
     name = "pad"
+    arity = 1
     before: tuple[int, ...]
     after: tuple[int, ...]
 
@@ -187,6 +192,7 @@ class Flip(Op):
     """The order of the elements reversed along `axes`."""
 
     name = "flip"
+    arity = 1
     axes: tuple[int, ...]
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:

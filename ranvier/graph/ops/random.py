@@ -56,6 +56,7 @@ def _split(value: int) -> tuple[int, int]:
 class Random(Op):
     """Base: inputs (seed, step), both int64 scalars; `stream` tells draws of one step apart."""
 
+    arity = 2
     differentiable = False
     shape: Shape
     dtype: DType

@@ -17,6 +17,7 @@ from ranvier.graph.tensor import Array, Op, Shape, Tensor
 class Reduction(Op):
     """Base: `axes` are sorted, non-negative and distinct."""
 
+    arity = 1
     accepts: ClassVar[tuple[DType, ...]] = dtypes.NUMERIC
     axes: tuple[int, ...]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from llvmlite import ir
 
@@ -31,15 +32,19 @@ from ranvier.engines.native.kernels import (
     MatmulKernel,
     Place,
     Store,
+    WinogradKernel,
 )
 from ranvier.engines.native.loops import coalesced
+from ranvier.engines.native.winograd_plan import WinogradPlan
+
+ContractionKernel: TypeAlias = MatmulKernel | ConvolutionKernel | WinogradKernel
 
 LINE = 64
 """Bytes of a cache line."""
 
 
 def emit_epilogue(
-    module: Value, kernel: MatmulKernel | ConvolutionKernel, slots: Mapping[Place, int], name: str
+    module: Value, kernel: ContractionKernel, slots: Mapping[Place, int], name: str
 ) -> Epilogue:
     """Emit the functions that prefetch for a tile and finish it."""
     body = coalesced(kernel.body)
@@ -49,7 +54,7 @@ def emit_epilogue(
 
 def _emit_prefetch(
     module: Value,
-    kernel: MatmulKernel | ConvolutionKernel,
+    kernel: ContractionKernel,
     body: Body,
     slots: Mapping[Place, int],
     name: str,
@@ -89,7 +94,7 @@ def _rows_touched(body: Body) -> list[tuple[Place, Affine]]:
 
 def _emit_finish(
     module: Value,
-    kernel: MatmulKernel | ConvolutionKernel,
+    kernel: ContractionKernel,
     body: Body,
     slots: Mapping[Place, int],
     name: str,
@@ -117,7 +122,7 @@ class _Tile:
     """Emits the work on one row of a tile."""
 
     b: Value
-    shape: MatmulPlan | ConvolutionPlan
+    shape: MatmulPlan | ConvolutionPlan | WinogradPlan
     body: Body
     plan: Plan
     tile: Value

@@ -114,8 +114,7 @@ class _Rows:
             for v in range(self.vectors)
         ]
         left = [
-            e.load(b, e.element(b, column, offset, scalar), scalar, size)
-            for offset in self.offsets
+            e.load(b, e.element(b, column, offset, scalar), scalar, size) for offset in self.offsets
         ]
         return left, right
 

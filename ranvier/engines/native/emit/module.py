@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from llvmlite import ir
 
 from ranvier.engines.native import kernels
+from ranvier.engines.native.emit.border import emit_border
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import emit_matmul
 from ranvier.engines.native.emit.convolution import emit_convolution, emit_pack_weights
@@ -15,8 +16,10 @@ from ranvier.engines.native.emit.indexing import emit_indexing
 from ranvier.engines.native.emit.main import Barrier, Call, Step, emit_main
 from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a
 from ranvier.engines.native.emit.rows import emit_rows
+from ranvier.engines.native.emit.winograd import emit_winograd, emit_winograd_weights
 from ranvier.engines.native.host import Host
 from ranvier.engines.native.kernels import (
+    BorderKernel,
     ConvolutionKernel,
     IndexKernel,
     Kernel,
@@ -25,6 +28,8 @@ from ranvier.engines.native.kernels import (
     PackWeightsKernel,
     Place,
     RowKernel,
+    WinogradKernel,
+    WinogradWeightsKernel,
 )
 from ranvier.engines.native.order import Sequenced
 from ranvier.errors import CompileError
@@ -56,6 +61,15 @@ def _emit_kernel(
         case PackKernel():
             operand = _strided(kernel.operand, slots, columns=False)
             return emit_pack(module, side_a(kernel.plan), operand, slots[kernel.packed], name)
+        case BorderKernel():
+            return emit_border(module, kernel, slots[kernel.place], name)
+        case WinogradWeightsKernel():
+            places = slots[kernel.source], slots[kernel.transformed]
+            return emit_winograd_weights(module, kernel.plan, *places, name)
+        case WinogradKernel():
+            epilogue = emit_epilogue(module, kernel, slots, f"{name}_epilogue")
+            operands = slots[kernel.left], slots[kernel.right], slots[kernel.scratch]
+            return emit_winograd(module, host, kernel.plan, *operands, epilogue, name)
         case PackWeightsKernel():
             packed = slots[kernel.packed]
             return emit_pack_weights(module, kernel.plan, slots[kernel.source], packed, name)

@@ -178,7 +178,7 @@ TABLE: dict[str, Emit] = {
 
 
 def cast(b: Value, x: Value, source: DType, target: DType) -> Value:
-    """`x` of dtype `source` converted to `target`, as NumPy's astype."""
+    """`x` of dtype `source` converted to `target`, as the op `cast` says."""
     if source == target:
         return x
     if source == dtypes.bfloat16:
@@ -202,10 +202,10 @@ def cast(b: Value, x: Value, source: DType, target: DType) -> Value:
 
 
 def _float_to_integer(b: Value, x: Value, typ: Value, target: DType) -> Value:
-    """Towards zero; uint8 by way of int32, so that it wraps as NumPy's does."""
-    if target == dtypes.uint8:
-        return b.trunc(b.fptosi(x, retyped(x.type, I32)), typ)
-    return b.fptosi(x, typ)
+    """Towards zero; out of range the nearest integer, NaN 0. (LLVM leaves fptosi's open.)"""
+    sign = "u" if target == dtypes.uint8 else "s"
+    name = f"llvm.fpto{sign}i.sat.{type_name(typ)}.{type_name(x.type)}"
+    return b.call(function(b.module, name, ir.FunctionType(typ, [x.type])), [x])
 
 
 def _from_bfloat16(b: Value, x: Value) -> Value:

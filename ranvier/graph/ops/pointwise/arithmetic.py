@@ -1,56 +1,19 @@
-"""Pointwise primitives: each element of the result depends on the same element of the inputs.
-
-All inputs have the shape of the result; broadcasting is an op of its own, which
-`ranvier.graph.functions` inserts.
-"""
+"""Arithmetic and functions of one or two numbers, element by element."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from ranvier import dtypes
-from ranvier.dtypes import DType
-from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph import functions as f
-from ranvier.graph.tensor import Array, Op, Shape, Tensor
+from ranvier.graph.ops.pointwise.base import Pointwise
+from ranvier.graph.tensor import Array, Tensor
 
 _erf = np.frompyfunc(math.erf, 1, 1)
-
-
-@dataclass(frozen=True)
-class Pointwise(Op):
-    """Base of the pointwise ops: equal shapes, equal dtypes out of `accepts`."""
-
-    accepts: ClassVar[tuple[DType, ...]] = dtypes.FLOATING
-    gives: ClassVar[DType | None] = None
-    """The dtype of the result; None where it is that of the inputs."""
-
-    def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
-        self._check(inputs)
-        return inputs[0].shape, self.gives or inputs[0].dtype
-
-    def _check(self, inputs: Sequence[Tensor]) -> None:
-        first = inputs[0]
-        for other in inputs[1:]:
-            if other.shape != first.shape:
-                raise ShapeError(
-                    f"{self.name}: shapes {first.shape} and {other.shape} differ; broadcast first"
-                )
-            if other.dtype != first.dtype:
-                raise DTypeError(
-                    f"{self.name}: dtypes {first.dtype} and {other.dtype} differ; "
-                    "convert one with .astype(...)"
-                )
-        if first.dtype not in self.accepts:
-            raise DTypeError(
-                f"{self.name} takes {', '.join(d.name for d in self.accepts)}, not {first.dtype}; "
-                "convert with .astype(...)"
-            )
 
 
 class Negative(Pointwise):
@@ -247,6 +210,7 @@ class Add(Pointwise):
     """a + b."""
 
     name = "add"
+    arity = 2
     accepts = dtypes.NUMERIC
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
@@ -260,6 +224,7 @@ class Subtract(Pointwise):
     """a - b."""
 
     name = "subtract"
+    arity = 2
     accepts = dtypes.NUMERIC
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
@@ -273,6 +238,7 @@ class Multiply(Pointwise):
     """a * b."""
 
     name = "multiply"
+    arity = 2
     accepts = dtypes.NUMERIC
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
@@ -287,6 +253,7 @@ class Divide(Pointwise):
     """a / b."""
 
     name = "divide"
+    arity = 2
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
         return arrays[0] / arrays[1]
@@ -300,20 +267,24 @@ class Power(Pointwise):
     """a to the power b; the gradient towards b is taken as 0 where a <= 0."""
 
     name = "power"
+    arity = 2
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
         return xp.power(arrays[0], arrays[1])
 
     def gradient(self, out: Tensor, grad: Tensor) -> Sequence[Tensor | None]:
         a, b = out.inputs
+        # The derivative of a ** 0 is 0, also at 0, where 0 * 0 ** -1 would be NaN.
+        less = f.where((a == 0) & (b == 0), b, b - 1)
         log_a = f.log(f.where(a > 0, a, f.ones_like(a)))
-        return grad * (b * a ** (b - 1)), grad * (out * log_a)
+        return grad * (b * a**less), grad * (out * log_a)
 
 
 class Maximum(Pointwise):
     """The larger of a and b, NaN if either is; of equals, b receives the gradient."""
 
     name = "maximum"
+    arity = 2
     accepts = dtypes.NUMERIC
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
@@ -329,6 +300,7 @@ class Minimum(Pointwise):
     """The smaller of a and b, NaN if either is; of equals, b receives the gradient."""
 
     name = "minimum"
+    arity = 2
     accepts = dtypes.NUMERIC
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
@@ -338,127 +310,3 @@ class Minimum(Pointwise):
         first = out < out.inputs[1]
         zero = f.zeros_like(grad)
         return f.where(first, grad, zero), f.where(first, zero, grad)
-
-
-class Comparison(Pointwise):
-    """Base of the comparisons, whose result is bool."""
-
-    differentiable = False
-    accepts = (*dtypes.NUMERIC, dtypes.bool_)
-    gives = dtypes.bool_
-
-
-class Less(Comparison):
-    """a < b."""
-
-    name = "less"
-
-    def meaning(self, xp: Any, *arrays: Array) -> Array:
-        return arrays[0] < arrays[1]
-
-
-class LessEqual(Comparison):
-    """a <= b."""
-
-    name = "less_equal"
-
-    def meaning(self, xp: Any, *arrays: Array) -> Array:
-        return arrays[0] <= arrays[1]
-
-
-class Equal(Comparison):
-    """a == b."""
-
-    name = "equal"
-
-    def meaning(self, xp: Any, *arrays: Array) -> Array:
-        return arrays[0] == arrays[1]
-
-
-class NotEqual(Comparison):
-    """a != b."""
-
-    name = "not_equal"
-
-    def meaning(self, xp: Any, *arrays: Array) -> Array:
-        return arrays[0] != arrays[1]
-
-
-class Logical(Pointwise):
-    """Base of the connectives of bool tensors."""
-
-    differentiable = False
-    accepts = (dtypes.bool_,)
-
-
-class LogicalAnd(Logical):
-    """a and b."""
-
-    name = "logical_and"
-
-    def meaning(self, xp: Any, *arrays: Array) -> Array:
-        return xp.logical_and(arrays[0], arrays[1])
-
-
-class LogicalOr(Logical):
-    """a or b."""
-
-    name = "logical_or"
-
-    def meaning(self, xp: Any, *arrays: Array) -> Array:
-        return xp.logical_or(arrays[0], arrays[1])
-
-
-class LogicalNot(Logical):
-    """not a."""
-
-    name = "logical_not"
-
-    def meaning(self, xp: Any, *arrays: Array) -> Array:
-        return xp.logical_not(arrays[0])
-
-
-class Where(Pointwise):
-    """a where the bool tensor `condition` holds, else b; inputs (condition, a, b)."""
-
-    name = "where"
-    accepts = dtypes.ALL
-
-    def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
-        condition, a, b = inputs
-        if condition.dtype != dtypes.bool_:
-            raise DTypeError(f"where: the condition is {condition.dtype}; compare it to get bool")
-        if condition.shape != a.shape:
-            raise ShapeError(
-                f"where: condition {condition.shape} and values {a.shape} differ; broadcast first"
-            )
-        self._check((a, b))
-        return a.shape, a.dtype
-
-    def meaning(self, xp: Any, *arrays: Array) -> Array:
-        return xp.where(*arrays)
-
-    def gradient(self, out: Tensor, grad: Tensor) -> Sequence[Tensor | None]:
-        condition = out.inputs[0]
-        zero = f.zeros_like(grad)
-        return None, f.where(condition, grad, zero), f.where(condition, zero, grad)
-
-
-@dataclass(frozen=True)
-class Cast(Pointwise):
-    """x converted to `dtype`; floats to integers towards zero, as NumPy's astype."""
-
-    name = "cast"
-    accepts = dtypes.ALL
-    dtype: DType
-
-    def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
-        self._check(inputs)
-        return inputs[0].shape, self.dtype
-
-    def meaning(self, xp: Any, *arrays: Array) -> Array:
-        return arrays[0].astype(self.dtype)
-
-    def gradient(self, out: Tensor, grad: Tensor) -> Sequence[Tensor | None]:
-        source = out.inputs[0].dtype
-        return (f.cast(grad, source) if dtypes.is_floating(source) else None,)

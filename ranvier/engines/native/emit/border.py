@@ -1,0 +1,48 @@
+"""The kernel that writes zeros round the images of a padded place."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from ranvier.engines.native.emit import builder as e
+from ranvier.engines.native.emit.builder import Value
+from ranvier.engines.native.kernels import BorderKernel
+
+
+def emit_border(module: Value, kernel: BorderKernel, slot: int, name: str) -> Value:
+    """Emit `kernel`; threads share the images.
+
+    What lies right of a row and left of the next one is one run of memory; so is the top with
+    the first row's left, and the last row's right with the bottom.
+    """
+    function = ir.Function(module, e.KERNEL_TYPE, name)
+    function.linkage = "internal"
+    table, thread, threads = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    images, height, width, channels = kernel.place.shape
+    size = kernel.place.dtype.itemsize
+    pixel, row = channels * size, width * channels * size
+    (top, left), (bottom, right) = kernel.before, kernel.after
+    inner = height - top - bottom
+    base = e.buffer(b, table, slot)
+    start, stop = e.share(b, images, thread, threads)
+    with e.loop(b, start, stop) as image:
+        first = e.mul(b, image, height * row)
+        _zero(b, base, first, top * row + left * pixel)
+        second = e.add(b, first, (top + 1) * row - right * pixel)
+        with e.loop(b, 0, inner - 1) as line:
+            _zero(b, base, e.add(b, second, e.mul(b, line, row)), (left + right) * pixel)
+        last = e.add(b, first, (top + inner) * row - right * pixel)
+        _zero(b, base, last, right * pixel + bottom * row)
+    b.ret_void()
+    return function
+
+
+def _zero(b: Value, base: Value, first: Value, length: int) -> None:
+    """Write `length` bytes of zeros from byte `first` on."""
+    if length == 0:
+        return
+    kinds = ir.FunctionType(e.VOID, [e.PTR, e.I8, e.I64, e.I1])
+    memset = e.function(b.module, "llvm.memset.p0.i64", kinds)
+    address = e.element(b, base, first, e.I8)
+    b.call(memset, [address, ir.Constant(e.I8, 0), e.i64(length), ir.Constant(e.I1, 0)])

@@ -1,0 +1,70 @@
+"""Insets: a tensor stored inside a larger place, whose border holds zeros.
+
+A convolution reads its image with a border. Where the image is computed by the program itself,
+it is stored at once inside the padded place, and only the border is written besides, so that
+padding costs no copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ranvier.engines.native.indexmap import Affine, row_major
+from ranvier.graph.ops.convolution import Convolution
+from ranvier.graph.ops.movement import Pad
+from ranvier.graph.ops.pointwise import Pointwise
+from ranvier.graph.tensor import Shape, Tensor
+
+
+@dataclass(frozen=True)
+class Inset:
+    """A tensor of `shape` that begins at position `before` of a place of shape `outer`."""
+
+    shape: Shape
+    outer: Shape
+    before: tuple[int, ...]
+
+    def position(self, axes: Iterable[Affine]) -> Affine:
+        """Where in the place the tensor's element at index `axes` lies."""
+        steps = row_major(self.outer)
+        moved = [
+            axis.scaled(step, lo * step)
+            for axis, lo, step in zip(axes, self.before, steps, strict=True)
+        ]
+        total = moved[0]
+        for term in moved[1:]:
+            total = total + term
+        return total
+
+    def view(self, array: np.ndarray) -> np.ndarray:
+        """The tensor's part of the place's array."""
+        return array[
+            tuple(slice(lo, lo + n) for lo, n in zip(self.before, self.shape, strict=True))
+        ]
+
+
+def inset_of(padded: Tensor) -> Inset:
+    """How the source of a Pad lies in its result."""
+    assert isinstance(padded.op, Pad)
+    return Inset(padded.inputs[0].shape, padded.shape, padded.op.before)
+
+
+def find_insets(stored: Iterable[Tensor], fixed: Collection[Tensor]) -> Mapping[Tensor, Tensor]:
+    """Map each tensor that can be stored inside a padded one to that.
+
+    `stored` are the tensors that must lie in memory; those `fixed` have a place already.
+    """
+    found: dict[Tensor, Tensor] = {}
+    for node in stored:
+        if not isinstance(node.op, Pad) or node.ndim != 4 or node in fixed:
+            continue
+        widths = zip(node.op.before, node.op.after, strict=True)
+        bordered = [axis for axis, width in enumerate(widths) if any(width)]
+        source = node.inputs[0]
+        computed = isinstance(source.op, Pointwise | Convolution) and source not in fixed
+        if computed and set(bordered) <= {1, 2} and source.size:
+            found.setdefault(source, node)
+    return found

@@ -1,0 +1,154 @@
+"""Winograd's minimal filtering for 3x3 convolutions, cut to size, as plain data.
+
+After Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), F(2x2, 3x3): a
+tile of 2x2 outputs needs 16 products of transformed inputs and weights instead of 36. The
+products of all tiles are 16 matrix products, one for each place in the transformed tile.
+Larger tiles would save more, but lose digits: this one errs hardly more than the direct way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ranvier.dtypes import DType
+from ranvier.engines.native.contraction_plan import Cut, TileHost, choose_tiles
+from ranvier.engines.native.convolution_plan import Loops
+from ranvier.engines.native.indexmap import Affine
+from ranvier.graph.ops.convolution import Geometry
+from ranvier.graph.tensor import Shape
+
+POINTS = 16
+"""The elements of a transformed tile."""
+
+_FEWEST_CHANNELS = 32
+"""With fewer channels in or out the transforms cost more than they save."""
+
+_SMALLEST_IMAGE = 12
+"""Smaller images have too few tiles for the larger weights."""
+
+_LARGEST_WEIGHTS = 1 << 16
+"""Channels in times channels out beyond which the weights would fall out of the caches."""
+
+_MOST_TILES = 64
+"""Tiles of a block: enough to use the weights often, few enough to stay in the L2 cache."""
+
+_ENOUGH_BLOCKS = 16
+"""From this many blocks on, their number need not be a multiple of the usual threads."""
+
+
+@dataclass(frozen=True)
+class WinogradPlan:
+    """A 3x3 convolution [images, height, width, n] by tiles of 2x2 outputs.
+
+    A block is `lines` rows of tiles. Its transformed inputs V[point][tile][channel], the
+    products M[point][tile][column] of one panel, and the outputs of one row of tiles lie in
+    scratch memory of the thread. `rows` cuts the tiles of a block, `panels` the columns.
+    """
+
+    loops: Loops
+    image: tuple[int, int, int]
+    image_steps: tuple[int, int, int]
+    channels: int
+    dtype: DType
+    lanes: int
+    lines: int
+    rows: Cut
+    panels: Cut
+
+    @property
+    def m(self) -> int:
+        """The outputs of one row."""
+        return self.image[2]
+
+    @property
+    def n(self) -> int:
+        """The channels out."""
+        return self.loops.columns
+
+    @property
+    def down(self) -> int:
+        """Tiles from top to bottom of an image."""
+        return -(-self.image[1] // 2)
+
+    @property
+    def across(self) -> int:
+        """Tiles from left to right."""
+        return -(-self.image[2] // 2)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of a block."""
+        return self.lines * self.across
+
+    @property
+    def blocks(self) -> int:
+        """The units of work."""
+        return self.image[0] * self.down // self.lines
+
+    @property
+    def point_step(self) -> int:
+        """Elements between the points of V: an odd number of vectors, to spread over the cache."""
+        vectors = self.tiles * self.channels // self.lanes
+        return (vectors + 1 - vectors % 2) * self.lanes
+
+    @property
+    def width(self) -> int:
+        """The columns of the widest panel."""
+        return self.panels.size * self.lanes
+
+    @property
+    def product_step(self) -> int:
+        """Elements between the points of M."""
+        return self.tiles * self.width + self.lanes
+
+    @property
+    def scratch(self) -> int:
+        """Elements of scratch memory that a thread needs."""
+        outputs = 4 * self.across * self.width
+        return POINTS * (self.point_step + self.product_step) + outputs
+
+    @property
+    def weights_size(self) -> int:
+        """Elements of the transformed weights [panel][point][channel][column]."""
+        return POINTS * self.channels * self.panels.total * self.lanes
+
+    @property
+    def microkernels(self) -> tuple[tuple[int, int], ...]:
+        """The distinct (rows, vectors) of the products' tiles."""
+        return tuple((rows, width) for rows in self.rows.sizes for width in self.panels.sizes)
+
+
+def plan_winograd(
+    geometry: Geometry,
+    result: Shape,
+    weights: Shape,
+    loops: Loops,
+    x: Affine,
+    dtype: DType,
+    host: TileHost,
+) -> WinogradPlan | None:
+    """Plan a convolution without padding, or return None where the direct way is better."""
+    lanes, (images, height, width, outputs) = host.lanes(dtype), result
+    channels = weights[2]
+    simple = (geometry.stride, geometry.dilation, geometry.groups) == ((1, 1), (1, 1), 1)
+    if not simple or weights[:2] != (3, 3) or x.terms[3] != 1:
+        return None
+    if channels % lanes or outputs % lanes or min(channels, outputs) < _FEWEST_CHANNELS:
+        return None
+    if min(height, width) < _SMALLEST_IMAGE or channels * outputs > _LARGEST_WEIGHTS:
+        return None
+    down, across = -(-height // 2), -(-width // 2)
+    lines = _lines(images * down, _MOST_TILES // across)
+    tiles = lines * across
+    rows, panels = choose_tiles(
+        POINTS, tiles, outputs // lanes, channels, lanes, dtype.itemsize, host
+    )
+    image, steps = (images, height, width), (x.terms[0], x.terms[1], x.terms[2])
+    return WinogradPlan(loops, image, steps, channels, dtype, lanes, lines, rows, panels)
+
+
+def _lines(total: int, longest: int) -> int:
+    """The rows of tiles of a block: a divisor of all that leaves work for several threads."""
+    fitting = [d for d in range(1, max(1, longest) + 1) if total % d == 0]
+    fair = [d for d in fitting if total // d >= _ENOUGH_BLOCKS or total // d % 4 == 0]
+    return max(fair or fitting)
