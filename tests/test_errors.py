@@ -130,6 +130,27 @@ def test_a_released_program() -> None:
         program(x=GOOD)
 
 
+RAGGED = [[1.0, 2.0], [3.0]]
+
+
+def test_lists_with_rows_of_different_lengths() -> None:
+    table = rv.Parameter(np.zeros((2, 2), np.float32))
+    builds: tuple[Callable[[], object], ...] = (
+        lambda: rv.constant(RAGGED),
+        lambda: table + RAGGED,
+        lambda: rv.take(table, [[0], [1, 0]]),
+        lambda: rv.Buffer(RAGGED),
+        lambda: setattr(table, "value", RAGGED),
+    )
+    for build in builds:
+        with says(
+            ShapeError,
+            "the rows of a nested list differ in length or depth, so it is no array; make them "
+            "equally long, with padding for instance",
+        ):
+            build()
+
+
 # ------------------------------------------------------------ compiling
 
 X = rv.input((2, 3), name="x")

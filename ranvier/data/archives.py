@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import stat
 import tarfile
@@ -19,7 +20,16 @@ LIMIT = 8 << 30
 """More bytes than this out of one archive are refused."""
 
 _CHUNK = 1 << 20
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+_LONGEST_PADDING = 16 << 20
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,  # an encrypted zip, or a method of compression that Python lacks
+)
+_CLASHES = (FileExistsError, IsADirectoryError, NotADirectoryError)
 
 
 def unpack(archive: Path, target: Path, limit: int = LIMIT) -> None:
@@ -29,8 +39,16 @@ def unpack(archive: Path, target: Path, limit: int = LIMIT) -> None:
     refuses the whole archive, and so do more than `limit` bytes. If `target` exists already,
     made by another process say, it is left as it is. Raises DataError, naming the archive.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    if not archive.is_file():
+        raise DataError(f"{archive}: there is no such file; check the path")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    except OSError as error:
+        raise DataError(
+            f"{archive}: cannot unpack into {target.parent} ({error.strerror}); "
+            "make that folder writable"
+        ) from None
     try:
         _extract(archive, building, limit)
         building.chmod(0o755)  # mkdtemp's folders are the user's alone
@@ -62,9 +80,9 @@ def _extract(archive: Path, folder: Path, limit: int) -> None:
                                 "unpack it yourself if you trust it"
                             )
                         out.write(chunk)
-    except _BROKEN as error:
-        raise DataError(f"{archive}: the archive is damaged ({error}); fetch it anew") from None
-    except FileExistsError:
+    except _BROKEN:
+        raise DataError(f"{archive}: not a tar or zip archive, or damaged; fetch it anew") from None
+    except _CLASHES:
         raise DataError(f"{archive}: the archive names a file twice; fetch it anew") from None
 
 
@@ -80,6 +98,7 @@ def _members(archive: Path) -> Iterator[Members]:
     else:
         with tarfile.open(archive) as packed_tar:
             yield _tar_members(archive, packed_tar)
+            _drain(packed_tar)
 
 
 def _tar_members(archive: Path, packed: tarfile.TarFile) -> Members:
@@ -92,6 +111,17 @@ def _tar_members(archive: Path, packed: tarfile.TarFile) -> Members:
             yield member.name, file
         else:
             raise _unsafe(archive, member.name, "is a link or a device")
+
+
+def _drain(packed: tarfile.TarFile) -> None:
+    """Read the padding behind the last member, so that gzip compares its checksum at the end.
+
+    Bounded, so that the padding is no way round the limit.
+    """
+    assert packed.fileobj is not None
+    for _ in range(_LONGEST_PADDING // _CHUNK):
+        if not packed.fileobj.read(_CHUNK):
+            return
 
 
 def _zip_members(archive: Path, packed: zipfile.ZipFile) -> Members:
@@ -116,4 +146,3 @@ def _safe(archive: Path, name: str) -> Path:
 
 def _unsafe(archive: Path, name: str, fault: str) -> DataError:
     return DataError(f"{archive}: the member {name!r} {fault}; do not trust this archive")
-

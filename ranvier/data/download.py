@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import sys
 import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +64,7 @@ def download(
     bytes long and has the checksum. `timeout` is the longest silence in seconds. Raises
     DataError: without a network it says what to put where.
     """
-    if urllib.parse.urlsplit(url).scheme not in _SCHEMES:
+    if url.partition("://")[0] not in _SCHEMES:
         raise DataError(f"{url}: not an address to download from; use https, http or file")
     temporary = _empty_beside(target)
     try:
@@ -86,6 +82,21 @@ def download(
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+def verify(path: Path, checksum: Checksum, url: str) -> None:
+    """Raise DataError unless the file, which was fetched from `url` by hand, has the checksum."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, lambda: _hasher(checksum)).hexdigest()
+    if digest != checksum.digest:
+        raise DataError(
+            f"{path}: the {checksum.kind} is {digest}, not {checksum.digest}; "
+            f"fetch it anew from {url}"
+        )
+
+
+def _hasher(checksum: Checksum | None) -> hashlib._Hash:
+    return hashlib.new(checksum.kind if checksum else "sha256", usedforsecurity=False)
 
 
 def _empty_beside(target: Path) -> Path:
@@ -111,7 +122,11 @@ def _fetch(
     timeout: float,
 ) -> str:
     """Write the bytes of `url` and return their digest."""
-    digest = hashlib.new(checksum.kind if checksum else "sha256", usedforsecurity=False)
+    # Imported here, since few programs download and these take as long to import as the rest.
+    import http.client
+    import urllib.request
+
+    digest = _hasher(checksum)
     done = 0
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:
@@ -141,7 +156,9 @@ def _announced(length: str | None) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
+    from urllib.error import HTTPError
+
+    if isinstance(error, HTTPError):
         return f"the server answers {error.code}"
     reason = getattr(error, "reason", None) or error
     if isinstance(reason, OSError) and reason.strerror:

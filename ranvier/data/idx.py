@@ -81,7 +81,9 @@ def read_bytes(path: Path, limit: int = _LIMIT) -> bytes:
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file; check the path") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: the gzip archive is {_fault(path, error)}; fetch it anew") from None
+        raise DataError(
+            f"{path}: the gzip archive is {_fault(path, error)}; fetch it anew"
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     if len(content) > limit:

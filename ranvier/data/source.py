@@ -13,7 +13,7 @@ from ranvier.data.batching import split_order
 from ranvier.data.errors import DataError
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
-Arrays: TypeAlias = Array | Mapping[str, Array]
+Arrays: TypeAlias = "Array | Mapping[str, Array]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +149,8 @@ def _ranks(rows: int, seed: int, groups: Array | None) -> tuple[Array, int]:
 
 def _rows(name: str, array: Array) -> int:
     if not isinstance(array, np.ndarray) or array.ndim == 0:
-        raise DataError(f"{name} is {type(array).__name__}; use a NumPy array with a row for each")
+        found = "an array without axes" if isinstance(array, np.ndarray) else type(array).__name__
+        raise DataError(f"{name} is {found}; use a NumPy array with a row for each")
     return len(array)
 
 

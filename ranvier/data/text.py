@@ -17,7 +17,7 @@ from ranvier.data.source import Array, Split
 PADDING, UNKNOWN, START, END = "<pad>", "<unk>", "<s>", "</s>"
 SPECIALS = (PADDING, UNKNOWN, START, END)
 
-_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+_WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
 _NO_SPACE_BEFORE = re.compile(r" (?=[,.;:!?)\]])")
 _NO_SPACE_AFTER = re.compile(r"(?<=[(\[]) ")
 
@@ -87,12 +87,15 @@ class Vocabulary:
     def from_json(cls, content: Mapping[str, Any]) -> Vocabulary:
         """Return the vocabulary that `to_json` described; DataError for anything else."""
         unit, symbols = content.get("unit"), content.get("symbols")
-        if unit not in ("character", "word") or not _is_strings(symbols):
+        is_strings = isinstance(symbols, list | tuple) and all(
+            isinstance(symbol, str) for symbol in symbols
+        )
+        if unit not in ("character", "word") or not is_strings:
             raise DataError(
                 'a vocabulary is {"unit": "character" or "word", "symbols": [strings]}; '
                 "take it from Vocabulary.to_json"
             )
-        return cls(tuple(symbols), words=unit == "word")
+        return cls(tuple(symbols or ()), words=unit == "word")
 
 
 def character_vocabulary(texts: Iterable[str], specials: Sequence[str] = ()) -> Vocabulary:
@@ -146,7 +149,3 @@ def windows(stream: Split, length: int, stride: int | None = None) -> Split:
     places = starts[:, np.newaxis] + np.arange(length)
     inputs, targets = np.asarray(stream.inputs), np.asarray(stream.targets)
     return Split(inputs[places], targets[places])
-
-
-def _is_strings(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value)

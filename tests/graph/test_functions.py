@@ -145,6 +145,34 @@ def test_index_tensors() -> None:
     same(rv.constant(x)[[1, 1, 0]], x[[1, 1, 0]])
 
 
+def test_numpy_integers_are_whole_numbers() -> None:
+    """Wherever an int is taken; what is declared stays made of Python's ints."""
+    x = normal(2, 3, 4)
+    t, i = rv.constant(x), np.int64
+    same(t.sum(i(-1)), x.sum(-1))
+    same(t.max((np.int32(0), i(2))), x.max((0, 2)))
+    same(rv.var(t, np.array([0, 1])), x.var((0, 1)))
+    same(t.argmax(np.uint8(1)), x.argmax(1))
+    same(rv.softmax(t, i(1)).sum(i(1)), np.ones((2, 4)))
+    same(t.reshape(i(6), i(-1)), x.reshape(6, 4))
+    same(t.reshape(np.array([4, 6])), x.reshape(4, 6))
+    same(t.transpose(i(2), i(-2), np.int32(0)), x.transpose(2, 1, 0))
+    same(t.transpose(np.array([1, 0, 2])), x.transpose(1, 0, 2))
+    same(rv.swapaxes(t, i(0), i(-1)), x.swapaxes(0, -1))
+    same(rv.expand_dims(t, i(1)), np.expand_dims(x, 1))
+    same(rv.broadcast_to(t, (i(5), *np.array(x.shape))), np.broadcast_to(x, (5, 2, 3, 4)))
+    same(rv.concatenate([t, t], i(1)), np.concatenate([x, x], 1))
+    same(rv.stack([t, t], i(0)), np.stack([x, x], 0))
+    same(rv.flip(t, (i(0), i(2))), np.flip(x, (0, 2)))
+    same(rv.pad(t, np.array([[1, 0], [0, 2], [0, 0]])), np.pad(x, [(1, 0), (0, 2), (0, 0)]))
+    same(rv.take(t, [2, 0], axis=i(1)), np.take(x, [2, 0], 1))
+    same(rv.scatter_add(t, [1, 1], i(3)).sum(), x.sum())
+    same(t[i(1), i(0) : i(3) : i(2), np.uint8(3)], x[1, 0:3:2, 3])
+    assert rv.random_uniform((i(2), i(3)), 0, 0, 0).shape == (2, 3)
+    declared = rv.broadcast_to(t, (i(5), 2, 3, 4)).op.attributes()["shape"]
+    assert all(type(n) is int for n in declared)
+
+
 # ---------------------------------------------------------------- errors
 
 ONE = rv.constant([1.0, 2.0])
@@ -168,6 +196,9 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (ShapeError, "reshape", lambda: ONE.reshape(3)),
     (ShapeError, "reshape", lambda: ONE.reshape(-1, 3)),
     (ShapeError, "reshape", lambda: ONE.reshape(-1, -1)),
+    (DTypeError, "shape (1.0, 2) is not made of whole numbers", lambda: ONE.reshape(1.0, 2)),
+    (DTypeError, "axis 0.5 is not made of whole", lambda: TWO.sum(0.5)),  # type: ignore[arg-type]
+    (DTypeError, "axes (1, None) is not made", lambda: TWO.transpose(1, None)),  # type: ignore
     (ShapeError, "transpose", lambda: TWO.transpose(0, 0)),
     (ShapeError, "axis 2 does not fit", lambda: rv.swapaxes(TWO, 0, 2)),
     (ShapeError, "axis 2 does not fit", lambda: TWO.sum(2)),

@@ -89,6 +89,13 @@ def test_every_op_has_a_case() -> None:
     assert SAMPLES >= 20
 
 
+@pytest.mark.parametrize("name", sorted(OPS))
+def test_the_arity_is_that_of_the_samples(name: str) -> None:
+    for _, op, arrays in samples(name):
+        assert op.arity in (None, len(arrays))
+    assert all(REGISTRY[leaf].arity == 0 for leaf in LEAVES)
+
+
 @pytest.mark.parametrize("name", sorted({*DIFFERENTIABLE, *FLAT} - {"stop_gradient"}))
 def test_jacobian(name: str) -> None:
     for number, (_, op, arrays) in enumerate(samples(name)):
@@ -235,6 +242,35 @@ def test_whole_powers_at_zero() -> None:
     assert derivatives == [[0, 12], [0, 12], [6, 6]]
 
 
+@pytest.mark.parametrize("passes", [None, ()])
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_derivatives_beyond_the_degree_are_zero(engine: str, passes: tuple[()] | None) -> None:
+    """Of x³ and x² at 0, where 0 * 0 ** -1 would be NaN, and elsewhere."""
+    x, exponents = rv.input((2, 4), rv.float64), np.array([[3.0], [2.0]])
+    at = np.array([0.0, -0.0, -1.5, 2.0])
+    y, found = x ** np.broadcast_to(exponents, (2, 4)), []
+    for _ in range(5):
+        (y,) = rv.gradients(rv.sum(y), [x])
+        found.append(y)
+    outputs = {f"d{order}": y for order, y in enumerate(found, 1)}
+    options = {} if passes is None else {"passes": passes}
+    results = rv.compile({"x": x}, outputs, engine=engine, **options)(x=np.stack([at, at]))
+    cube, square = [3 * at**2, 6 * at, 6 + 0 * at], [2 * at, 2 + 0 * at, 0 * at]
+    for order in range(1, 6):
+        wanted = [of[order - 1] if order < 4 else 0 * at for of in (cube, square)]
+        np.testing.assert_array_equal(results[f"d{order}"], wanted)
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_whole_powers_by_one_constant(engine: str) -> None:
+    x = rv.input((2,), name="x")
+    y, wanted = x**3, [[0, 6.75], [0, -9], [6, 6], [0, 0], [0, 0]]
+    for values in wanted:
+        (y,) = rv.gradients(rv.sum(y), [x])
+        found = rv.compile({"x": x}, {"y": y}, engine=engine)(x=np.array([0, -1.5], np.float32))
+        assert found["y"].tolist() == values
+
+
 # ---------------------------------------------------------------- across ops
 
 
@@ -243,6 +279,23 @@ def test_casts_between_floats_pass_the_gradient() -> None:
     (grad,) = rv.gradients(rv.sum(x.astype(rv.float64) ** 2), [x])
     assert grad.dtype == rv.float32
     assert grad.numpy().tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("dtype", [rv.float32, rv.float64])
+def test_casts_by_way_of_bfloat16_pass_the_gradient(engine: str, dtype: dtypes.DType) -> None:
+    """Unrounded, also where a bfloat16 tensor is moved, broadcast and used twice."""
+    x = rv.input((3,), dtype, name="x")
+    seed = np.array([1.001, 2.002, -3.003], dtype)
+    short = x.astype("bfloat16")
+    (plain,) = rv.gradients(rv.sum(short.astype(dtype) * seed), [x])
+    moved = rv.broadcast_to(rv.flip(short)[:2], (4, 2))
+    (both,) = rv.gradients(rv.sum(short.astype(dtype) * seed) + rv.sum(moved.astype(dtype)), [x])
+    assert plain.dtype == both.dtype == dtype
+    program = rv.compile({"x": x}, {"plain": plain, "both": both}, engine=engine)
+    found = program(x=np.array([1.0, 2.0, 3.0], dtype))
+    np.testing.assert_allclose(found["plain"], seed, rtol=1e-6)
+    np.testing.assert_allclose(found["both"], seed + np.array([0, 4, 4]), rtol=1e-6)
 
 
 def test_casts_to_integers_stop_the_gradient() -> None:

@@ -12,10 +12,10 @@ import ranvier as rv
 from ranvier.dtypes import float32, float64
 from ranvier.errors import GraphError
 from ranvier.graph.leaves import Constant, Input, StateRead
-from ranvier.graph.ops.movement import Reshape
-from ranvier.graph.ops.pointwise import Add, Exp
+from ranvier.graph.ops.movement import Concatenate, Reshape
+from ranvier.graph.ops.pointwise import Add, Exp, Where
 from ranvier.graph.ops.reduction import Sum
-from ranvier.graph.tensor import Op, Tensor
+from ranvier.graph.tensor import Op, Tensor, apply
 from ranvier.graph.verify import topological_above, verify
 from ranvier.graph.walk import topological
 
@@ -39,15 +39,23 @@ BROKEN: dict[str, tuple[Callable[[], Tensor], str]] = {
     "shape": (lambda: Tensor(Exp(), (x,), (3, 2), float32), r"exp gives float32\[2,3\]"),
     "dtype": (lambda: Tensor(Exp(), (x,), (2, 3), float64), r"the tensor says float64\[2,3\]"),
     "operands": (lambda: Tensor(Add(), (x, x.T), (2, 3), float32), "shapes .* differ"),
-    "no inputs": (lambda: Tensor(Exp(), (), (2, 3), float32), "does not take its inputs"),
+    "no inputs": (lambda: Tensor(Exp(), (), (2, 3), float32), "exp takes 1 input, not 0, in"),
     "too many inputs": (
         lambda: Tensor(Sum((0, 1)), (x, x), (), float32),
-        "does not take its inputs",
+        "sum takes 1 input, not 2, in",
+    ),
+    "too few inputs": (
+        lambda: Tensor(Where(), (x > 0, x), (2, 3), float32),
+        "where takes 3 inputs, not 2, in",
+    ),
+    "nothing to concatenate": (
+        lambda: Tensor(Concatenate(0), (), (2, 3), float32),
+        "concatenate does not take its inputs",
     ),
     "attribute": (lambda: Tensor(Reshape((5,)), (x,), (5,), float32), "has 6 elements"),
     "a leaf with inputs": (
         lambda: Tensor(Input("y", (2, 3), float32), (x,), (2, 3), float32),
-        "the leaf input has inputs",
+        "input takes 0 inputs, not 1, in",
     ),
     "a state op without state": (
         lambda: Tensor(StateRead("w", (2,), float32), (), (2,), float32),
@@ -67,6 +75,16 @@ def test_broken_tensors_are_found(name: str) -> None:
     build, message = BROKEN[name]
     with pytest.raises(GraphError, match=message):
         verify([build()])
+
+
+def test_no_tensor_is_made_of_a_wrong_number_of_inputs() -> None:
+    for op, inputs, message in (
+        (Exp(), (x, x), "^exp takes 1 input, not 2; pass as many tensors as the op takes$"),
+        (Add(), (x,), "^add takes 2 inputs, not 1; pass as many tensors as the op takes$"),
+    ):
+        with pytest.raises(GraphError, match=message):
+            apply(op, *inputs)
+    assert apply(Concatenate(0), x, x, x).shape == (6, 3)
 
 
 def test_the_error_names_the_line_of_the_printed_graph() -> None:

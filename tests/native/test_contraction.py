@@ -194,7 +194,7 @@ def test_other_machines_get_valid_code(name: str, dtype: np.dtype) -> None:
 @pytest.mark.parametrize(("name", "register"), [("avx512", "zmm"), ("avx2", "ymm")])
 def test_microkernel_stays_in_registers(name: str, register: str) -> None:
     machine = example_host(name)
-    rows, vectors = machine.tile(FLOAT32).rows, machine.tile(FLOAT32).vectors
+    rows, vectors = max(plan_matmul((), 512, 512, 512, FLOAT32, machine).microkernels)
     module = ir.Module()
     microkernel(module, machine, FLOAT32, rows, vectors).linkage = "external"
     text = assembly(str(module), machine)

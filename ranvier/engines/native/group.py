@@ -104,11 +104,15 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
     gapless = set(roots)
     while True:
         insets = find_insets([n for n in order if n in stored], gapless) if fuse else {}
+        grouper = _Grouper(order, stored | set(insets), fuse, insets)
         try:
-            grouping = _Grouper(order, stored | set(insets), fuse, insets).run()
+            grouping = grouper.run()
         except Unsplittable as blocked:
-            (gapless if blocked.node in insets else stored).add(blocked.node)
+            if blocked.node not in insets:
+                raise
+            gapless.add(blocked.node)
             continue
+        stored |= grouper.stored - set(insets)
         wasteful = _recomputed_too_often(grouping) - stored if fuse else set()
         if not wasteful:
             return grouping
@@ -179,19 +183,32 @@ class _Grouper:
 
     def run(self) -> Grouping:
         for node in self.order:
-            if is_leaf(node):
-                continue
-            if isinstance(node.op, Reduction):
-                self._add_reduction(node)
-            elif isinstance(node.op, CONTRACTIONS):
-                self._add_contraction(node)
-            elif isinstance(node.op, INDEXED):
-                self._open(Draft("index", (), 0), node, identity(()), Pulled())
-            elif node in self.bordered:
-                self._open(Draft("border", (), 0), node, identity(()), Pulled())
-            elif node in self.stored:
-                self._add_elements(node)
+            waiting = [node]
+            while waiting:
+                try:
+                    self._visit(waiting[-1])
+                    waiting.pop()
+                except Unsplittable as blocked:
+                    if blocked.node in self.stored:
+                        raise
+                    self.stored.add(blocked.node)
+                    waiting.append(blocked.node)
         return self.grouping
+
+    def _visit(self, node: Tensor) -> None:
+        """Anchor `node` if it needs to be."""
+        if is_leaf(node) or node in self.home:
+            return
+        if isinstance(node.op, Reduction):
+            self._add_reduction(node)
+        elif isinstance(node.op, CONTRACTIONS):
+            self._add_contraction(node)
+        elif isinstance(node.op, INDEXED):
+            self._open(Draft("index", (), 0), node, identity(()), Pulled())
+        elif node in self.bordered:
+            self._open(Draft("border", (), 0), node, identity(()), Pulled())
+        elif node in self.stored:
+            self._add_elements(node)
 
     # -------------------------------------------------------- the kinds of anchors
 

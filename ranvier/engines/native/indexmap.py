@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from math import prod
 
@@ -40,6 +41,9 @@ class Affine:
         """Return the same function after each domain dimension i was split into pieces[i]."""
         terms: list[int] = []
         for term, split in zip(self.terms, pieces, strict=True):
+            if term == 0 or len(split) == 1:
+                terms += [term if n > 1 else 0 for n in split]
+                continue
             steps = zip(split, row_major(split), strict=True)
             terms += [term * stride if n > 1 else 0 for n, stride in steps]
         return Affine(self.offset, tuple(terms))
@@ -67,10 +71,7 @@ class IndexMap:
 
     def flat(self, shape: Shape) -> Affine:
         """Return the position in row-major order, in elements of a tensor of `shape`."""
-        total = Affine(0, (0,) * len(self.domain))
-        for axis, stride in zip(self.axes, row_major(shape), strict=True):
-            total = total + axis.scaled(stride)
-        return total
+        return weighted(self.axes, row_major(shape), len(self.domain))
 
     def unguarded(self) -> IndexMap:
         """Return the map without its guards."""
@@ -107,6 +108,18 @@ def _pieces(box: Shape, bounds: Sequence[int]) -> list[Shape]:
     return pieces
 
 
+def weighted(axes: Sequence[Affine], weights: Sequence[int], dimensions: int) -> Affine:
+    """The sum of the functions, each times its weight, over a domain of so many dimensions."""
+    offset, terms = 0, [0] * dimensions
+    for axis, weight in zip(axes, weights, strict=True):
+        offset += axis.offset * weight
+        for dimension, term in enumerate(axis.terms):
+            if term:
+                terms[dimension] += term * weight
+    return Affine(offset, tuple(terms))
+
+
+@cache
 def row_major(shape: Shape) -> tuple[int, ...]:
     """Return the strides of a contiguous tensor of `shape`, in elements."""
     return tuple(prod(shape[a + 1 :]) for a in range(len(shape)))

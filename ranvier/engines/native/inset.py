@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ranvier.engines.native.indexmap import Affine, row_major
+from ranvier.engines.native.indexmap import Affine, row_major, weighted
 from ranvier.graph.ops.convolution import Convolution
 from ranvier.graph.ops.movement import Pad
 from ranvier.graph.ops.pointwise import Pointwise
@@ -29,15 +29,8 @@ class Inset:
 
     def position(self, axes: Iterable[Affine]) -> Affine:
         """Where in the place the tensor's element at index `axes` lies."""
-        steps = row_major(self.outer)
-        moved = [
-            axis.scaled(step, lo * step)
-            for axis, lo, step in zip(axes, self.before, steps, strict=True)
-        ]
-        total = moved[0]
-        for term in moved[1:]:
-            total = total + term
-        return total
+        moved = [axis.scaled(1, lo) for axis, lo in zip(axes, self.before, strict=True)]
+        return weighted(moved, row_major(self.outer), len(moved[0].terms))
 
     def view(self, array: np.ndarray) -> np.ndarray:
         """The tensor's part of the place's array."""

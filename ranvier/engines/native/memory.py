@@ -7,6 +7,7 @@ overlap. The largest are placed first, each at the lowest offset that is free.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,21 +44,18 @@ def allocate(sequenced: Sequenced, reuse: bool) -> Arena:
     if not reuse:
         spans = dict.fromkeys(spans, (0, len(sequenced.kernels)))
     offsets: dict[Place, int] = {}
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first and last epoch; sorted
     for place in sorted(spans, key=lambda p: -p.nbytes):
-        first, last = spans[place]
-        taken = sorted(
-            (offsets[other], offsets[other] + _room(other))
-            for other in offsets
-            if spans[other][0] <= last and first <= spans[other][1]
-        )
-        at = 0
-        for start, stop in taken:
-            if at + _room(place) <= start:
+        (first, last), room, at = spans[place], _room(place), 0
+        for start, stop, born, dead in placed:
+            if born > last or first > dead:
+                continue
+            if at + room <= start:
                 break
             at = max(at, stop)
         offsets[place] = at
-    size = max((at + _room(place) for place, at in offsets.items()), default=0)
-    return Arena(offsets, size)
+        insort(placed, (at, at + room, first, last))
+    return Arena(offsets, max((stop for _, stop, _, _ in placed), default=0))
 
 
 def check_arena(sequenced: Sequenced, arena: Arena) -> None:

@@ -126,7 +126,7 @@ def _resized(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
 
 @dataclass(frozen=True)
 class _Phase:
-    """The taps of one axis that meet the padded positions r, r + s, r + 2s, … of an image.
+    """The taps of one axis that meet the positions r, r + s, r + 2s, … of an image.
 
     Such a position q s + r is met by tap first + j step from output q + shift - j spacing.
     """
@@ -138,12 +138,13 @@ class _Phase:
     spacing: int
 
 
-def _phase(kernel: int, stride: int, dilation: int, remainder: int) -> _Phase:
-    taps = [t for t in range(kernel) if (t * dilation - remainder) % stride == 0]
+def _phase(kernel: int, stride: int, dilation: int, position: int) -> _Phase:
+    """The phase that begins at `position` of the padded image."""
+    taps = [t for t in range(kernel) if (t * dilation - position) % stride == 0]
     step = stride // gcd(stride, dilation)
     if not taps:
         return _Phase(0, step, 0, 0, 0)
-    shift = (remainder - taps[0] * dilation) // stride
+    shift = (position - taps[0] * dilation) // stride
     return _Phase(taps[0], step, len(taps), shift, step * dilation // stride)
 
 
@@ -152,28 +153,20 @@ def _input_gradient(
 ) -> Tensor:
     """Convolutions with mirrored weights, one for each phase of the strides, interleaved."""
     geometry = op.geometry
-    strides = geometry.stride
-    # Positions of the padded image are counted in turns of the stride: [first, stop).
-    first = [lo // s for lo, s in zip(geometry.before, strides, strict=True)]
-    stop = [
-        -(-(lo + n) // s) for lo, n, s in zip(geometry.before, op.spatial, strides, strict=True)
-    ]
+    turns = [-(-n // s) for n, s in zip(op.spatial, geometry.stride, strict=True)]
     mirrored = _mirrored(w, geometry.groups)
     rows = []
-    for remainder in range(strides[0]):
+    for row in range(geometry.stride[0]):
         parts = []
-        for other in range(strides[1]):
+        for column in range(geometry.stride[1]):
             phases = [
-                _phase(w.shape[a], strides[a], geometry.dilation[a], (remainder, other)[a])
-                for a in range(2)
+                _phase(w.shape[a], geometry.stride[a], geometry.dilation[a], start)
+                for a, start in enumerate((row + geometry.before[0], column + geometry.before[1]))
             ]
-            part = _phase_gradient(geometry, g, mirrored, phases, first, stop)
+            part = _phase_gradient(geometry, g, mirrored, phases, turns)
             parts.append(plain(part) if isinstance(part.op, Convolution) else part)
         rows.append(parts)
-    whole = _interleaved(rows)
-    cut = [(lo - a * s) for lo, a, s in zip(geometry.before, first, strides, strict=True)]
-    ends = [lo + n for lo, n in zip(cut, op.spatial, strict=True)]
-    return f.slice_axes(whole, (0, *cut, 0), (g.shape[0], *ends, whole.shape[-1]))
+    return _interleaved(rows, op.spatial)
 
 
 def _mirrored(w: Tensor, groups: int) -> Tensor:
@@ -189,18 +182,16 @@ def _phase_gradient(
     g: Tensor,
     mirrored: Tensor,
     phases: Sequence[_Phase],
-    first: Sequence[int],
-    stop: Sequence[int],
+    turns: Sequence[int],
 ) -> Tensor:
-    """What the image's positions of one phase receive: [b, turns, turns, c]."""
-    lengths = [hi - lo for lo, hi in zip(first, stop, strict=True)]
+    """What the image's positions of one phase receive: [b, *turns, c]."""
     if any(phase.count == 0 for phase in phases):
-        shape = (g.shape[0], *lengths, mirrored.shape[-1])
+        shape = (g.shape[0], *turns, mirrored.shape[-1])
         return f.broadcast_to(f.as_tensor(0, g.dtype), shape)
     widths, taps = [(0, 0)], []
     for axis, phase in enumerate(phases):
-        lowest = first[axis] + phase.shift - (phase.count - 1) * phase.spacing
-        highest = stop[axis] - 1 + phase.shift
+        lowest = phase.shift - (phase.count - 1) * phase.spacing
+        highest = turns[axis] - 1 + phase.shift
         widths.append((-lowest, highest - (g.shape[axis + 1] - 1)))
         last = phase.first + (phase.count - 1) * phase.step
         length = mirrored.shape[axis]
@@ -215,14 +206,14 @@ def _everything(taps: Sequence[slice], shape: Shape) -> bool:
     return all(s == slice(0, n, 1) for s, n in zip(taps, shape, strict=False))
 
 
-def _interleaved(phases: Sequence[Sequence[Tensor]]) -> Tensor:
-    """[b, n, m, c] for each phase of two strides, put together to [b, n * s, m * t, c]."""
+def _interleaved(phases: Sequence[Sequence[Tensor]], spatial: Shape) -> Tensor:
+    """[b, n, m, c] for each phase of two strides, put together to [b, *spatial, c]."""
     if len(phases) == len(phases[0]) == 1:
         return phases[0][0]
     b, n, m, c = phases[0][0].shape
-    rows = [f.stack(row, 3) for row in phases]
-    whole = f.stack(rows, 2)
-    return f.reshape(whole, (b, n * len(phases), m * len(phases[0]), c))
+    whole = f.stack([f.stack(row, 3) for row in phases], 2)
+    whole = f.reshape(whole, (b, n * len(phases), m * len(phases[0]), c))
+    return f.slice_axes(whole, (0, 0, 0, 0), (b, *spatial, c))
 
 
 # ---------------------------------------------------------------- pooling
@@ -315,34 +306,23 @@ def _unpool(window: Window, spatial: Shape, g: Tensor, chosen: Tensor | None) ->
     plain = not any(geometry.before) and set(geometry.dilation) == {1}
     if plain and geometry.stride == window.lengths:
         return _tiled(window.lengths, spatial, g, chosen)
-    taps = [tap for tap, _ in geometry.taps(window.lengths, g.shape[1:-1])]
-    first = [lo // s for lo, s in zip(geometry.before, geometry.stride, strict=True)]
-    stop = [
-        -(-(lo + n) // s)
-        for lo, n, s in zip(geometry.before, spatial, geometry.stride, strict=True)
-    ]
-    zero = f.broadcast_to(
-        f.as_tensor(0, g.dtype),
-        (g.shape[0], stop[0] - first[0], stop[1] - first[1], g.shape[-1]),
-    )
-    phases = [[zero] * geometry.stride[1] for _ in range(geometry.stride[0])]
-    for number, tap in enumerate(taps):
-        reach = [t * d for t, d in zip(tap, geometry.dilation, strict=True)]
-        turns = [r // s for r, s in zip(reach, geometry.stride, strict=True)]
-        row, column = (r % s for r, s in zip(reach, geometry.stride, strict=True))
+    strides = geometry.stride
+    turns = [-(-n // s) for n, s in zip(spatial, strides, strict=True)]
+    zero = f.broadcast_to(f.as_tensor(0, g.dtype), (g.shape[0], *turns, g.shape[-1]))
+    phases = [[zero] * strides[1] for _ in range(strides[0])]
+    for number, (tap, _) in enumerate(geometry.taps(window.lengths, g.shape[1:-1])):
+        axes = zip(tap, geometry.dilation, geometry.before, strict=True)
+        reach = [t * d - lo for t, d, lo in axes]
         part = g if chosen is None else f.where(chosen == number, g, f.zeros_like(g))
-        widths = [(0, 0)]
-        for axis in range(2):
-            before = turns[axis] - first[axis]
-            length = stop[axis] - first[axis]
-            widths.append((before, length - before - g.shape[axis + 1]))
-        moved = _resized(part, [*widths, (0, 0)])
+        before = [r // s for r, s in zip(reach, strides, strict=True)]
+        widths = [
+            (lo, turn - lo - n) for lo, turn, n in zip(before, turns, g.shape[1:-1], strict=True)
+        ]
+        moved = _resized(part, [(0, 0), *widths, (0, 0)])
+        row, column = (r % s for r, s in zip(reach, strides, strict=True))
         known = phases[row][column]
         phases[row][column] = moved if known is zero else known + moved
-    whole = _interleaved(phases)
-    cut = [lo - a * s for lo, a, s in zip(geometry.before, first, geometry.stride, strict=True)]
-    ends = [lo + n for lo, n in zip(cut, spatial, strict=True)]
-    return f.slice_axes(whole, (0, *cut, 0), (g.shape[0], *ends, g.shape[-1]))
+    return _interleaved(phases, spatial)
 
 
 def _tiled(lengths: Shape, spatial: Shape, g: Tensor, chosen: Tensor | None) -> Tensor:

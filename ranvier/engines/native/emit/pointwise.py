@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 
 from ranvier import dtypes
@@ -192,7 +193,7 @@ def cast(b: Value, x: Value, source: DType, target: DType) -> Value:
     if dtypes.is_floating(source):
         if dtypes.is_floating(target):
             return b.fpext(x, typ) if target == dtypes.float64 else b.fptrunc(x, typ)
-        return _float_to_integer(b, x, typ, target)
+        return _float_to_integer(b, x, typ, source, target)
     unsigned = source in (dtypes.bool_, dtypes.uint8)
     if dtypes.is_floating(target):
         return b.uitofp(x, typ) if unsigned else b.sitofp(x, typ)
@@ -201,11 +202,26 @@ def cast(b: Value, x: Value, source: DType, target: DType) -> Value:
     return b.trunc(x, typ)
 
 
-def _float_to_integer(b: Value, x: Value, typ: Value, target: DType) -> Value:
-    """Towards zero; out of range the nearest integer, NaN 0. (LLVM leaves fptosi's open.)"""
-    sign = "u" if target == dtypes.uint8 else "s"
-    name = f"llvm.fpto{sign}i.sat.{type_name(typ)}.{type_name(x.type)}"
-    return b.call(function(b.module, name, ir.FunctionType(typ, [x.type])), [x])
+def _float_to_integer(b: Value, x: Value, typ: Value, source: DType, target: DType) -> Value:
+    """Towards zero; out of range the nearest integer, NaN 0.
+
+    LLVM leaves fptosi open there, and splits the saturating intrinsic into scalars on x86, so
+    the numbers are brought into range first.
+    """
+    limits = np.iinfo(target)
+    least, most = literal(x.type, float(limits.min)), literal(x.type, _below(limits.max, source))
+    low, high = b.fcmp_ordered("<", x, least), b.fcmp_ordered(">", x, most)
+    number = b.select(b.fcmp_unordered("uno", x, x), literal(x.type, 0), x)
+    inside = b.select(high, most, b.select(low, least, number))
+    if target == dtypes.uint8:
+        return b.trunc(b.fptosi(inside, retyped(typ, I32)), typ)
+    return b.select(high, literal(typ, limits.max), b.fptosi(inside, typ))
+
+
+def _below(most: int, dtype: DType) -> float:
+    """The largest number of the floating `dtype` that is not above `most`."""
+    near = np.asarray(most, dtype)
+    return float(near if int(near) <= most else np.nextafter(near, np.zeros_like(near)))
 
 
 def _from_bfloat16(b: Value, x: Value) -> Value:

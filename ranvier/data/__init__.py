@@ -1,0 +1,30 @@
+"""Data: datasets by name, one's own files, their division into parts and batches."""
+
+from ranvier.data.batching import batches, permutation
+from ranvier.data.errors import DataError
+from ranvier.data.files import from_path
+from ranvier.data.images import picture
+from ranvier.data.registry import Description, describe, load, names
+from ranvier.data.source import Dataset, Split, split_off, three_parts
+from ranvier.data.text import Vocabulary, character_vocabulary, pad, windows, word_vocabulary
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Description",
+    "Split",
+    "Vocabulary",
+    "batches",
+    "character_vocabulary",
+    "describe",
+    "from_path",
+    "load",
+    "names",
+    "pad",
+    "permutation",
+    "picture",
+    "split_off",
+    "three_parts",
+    "windows",
+    "word_vocabulary",
+]

@@ -1,0 +1,167 @@
+"""Tables of numbers in text files (CSV): features, and a column of labels or of numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ranvier.data.errors import DataError
+from ranvier.data.idx import read_bytes
+from ranvier.data.labels import check_classes, class_names, class_numbers, is_whole
+from ranvier.data.source import Array, Split
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file: where it is, its columns, and each row with the line that it ends on."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: list[list[str]]
+    lines: list[int]
+
+
+def read_csv(path: Path, label: str | None, regression: bool) -> tuple[Split, tuple[str, ...]]:
+    """Return the rows as a split, and the class names.
+
+    Inputs are float32[n, f], every column but the label's. The label's column, the last one
+    unless `label` names another, becomes class numbers int32[n] or, for `regression`, numbers
+    float32[n, 1] without classes. Raises DataError, naming file and line.
+    """
+    table = _read_table(path)
+    place = _label_place(table, label)
+    if len(table.columns) < 2:
+        raise DataError(f"{path}: {table.columns[0]!r} is the only column; add columns of features")
+    features = [column for column in range(len(table.columns)) if column != place]
+    inputs = _numbers(table, features)
+    if regression:
+        return Split(inputs, _numbers(table, [place])), ()
+    labels = _labels(table, place)
+    classes = class_names(labels)
+    check_classes(classes, str(path))
+    return Split(inputs, class_numbers(labels, classes, str(path))), classes
+
+
+def _read_table(path: Path) -> Table:
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: byte {error.start} is not UTF-8; save the table as UTF-8"
+        ) from None
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows, lines = [], []
+    try:
+        for row in reader:
+            if row:
+                rows.append([entry.strip() for entry in row])
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}; mend the quotes") from None
+    if not rows:
+        raise DataError(f"{path}: the file is empty; it needs a header and rows")
+    table = Table(path, tuple(rows[0]), rows[1:], lines[1:])
+    _check_header(table)
+    _check_rows(table)
+    return table
+
+
+def _check_header(table: Table) -> None:
+    for column, name in enumerate(table.columns):
+        if not name:
+            raise DataError(
+                f"{table.path}, line 1: column {column + 1} has no name; name every column"
+            )
+        if name in table.columns[:column]:
+            raise DataError(f"{table.path}, line 1: two columns are named {name!r}; rename one")
+    if all(_is_number(name) for name in table.columns):
+        raise DataError(
+            f"{table.path}, line 1: the header is missing (all fields are numbers); "
+            "put the columns' names into the first line"
+        )
+
+
+def _check_rows(table: Table) -> None:
+    if not table.rows:
+        raise DataError(f"{table.path}: there are no rows below the header; add some")
+    width = len(table.columns)
+    for row, line in zip(table.rows, table.lines, strict=True):
+        if len(row) != width:
+            raise DataError(
+                f"{table.path}, line {line}: {len(row)} fields, but the header has {width}; "
+                "mend the line"
+            )
+
+
+def _label_place(table: Table, label: str | None) -> int:
+    if label is None:
+        return len(table.columns) - 1
+    if label not in table.columns:
+        names = ", ".join(table.columns)
+        raise DataError(f"{table.path}: there is no column {label!r}; the columns are {names}")
+    return table.columns.index(label)
+
+
+def _numbers(table: Table, columns: list[int]) -> Array:
+    values = np.empty((len(table.rows), len(columns)), np.float32)
+    for number, (row, line) in enumerate(zip(table.rows, table.lines, strict=True)):
+        try:
+            parsed = [float(row[column]) for column in columns]
+        except ValueError:
+            parsed = [np.nan]
+        # False for NaN, infinity and what float32 cannot hold.
+        if not all(abs(value) <= _LARGEST for value in parsed):
+            raise _not_a_number(table, row, line, columns)
+        values[number] = parsed
+    return values
+
+
+def _not_a_number(table: Table, row: list[str], line: int, columns: list[int]) -> DataError:
+    """The error that names the first bad field of a row."""
+    for column in columns:
+        entry, name = row[column], table.columns[column]
+        where = f"{table.path}, line {line}: column {name!r}"
+        if not entry:
+            return DataError(f"{where} is empty; fill it in or leave the row out")
+        if not _is_number(entry):
+            return DataError(
+                f"{where} holds {entry!r} where a number belongs; "
+                "turn the column into numbers or leave it out"
+            )
+        if not abs(float(entry)) <= _LARGEST:
+            return DataError(
+                f"{where} holds {entry!r}, which is no finite float32; "
+                "replace it or leave the row out"
+            )
+    raise AssertionError("the row has no bad field")
+
+
+def _labels(table: Table, place: int) -> list[str]:
+    labels = []
+    for row, line in zip(table.rows, table.lines, strict=True):
+        where = f"{table.path}, line {line}: the label {table.columns[place]!r}"
+        if not row[place] or row[place].lower() == "nan":
+            raise DataError(f"{where} is missing; fill it in or leave the row out")
+        if _is_number(row[place]) and not is_whole(row[place]):
+            raise DataError(
+                f"{where} is {row[place]}, no class; "
+                "use regression=True to predict numbers, or whole numbers as classes"
+            )
+        labels.append(row[place])
+    return labels
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

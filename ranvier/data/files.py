@@ -1,0 +1,113 @@
+"""One's own data: a file or folder on disk as a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ranvier.data.csvfile import read_csv
+from ranvier.data.errors import DataError
+from ranvier.data.folders import PARTS, read_picture_folder
+from ranvier.data.idx import idx_file, read_part
+from ranvier.data.labels import check_range, normalization, numbered_classes
+from ranvier.data.npz import read_npz
+from ranvier.data.source import Dataset, Split, split_off, three_parts
+
+_FORMATS = (
+    "a folder of IDX files, a folder with a subfolder of pictures for each class, "
+    "a .npz archive or a .csv table"
+)
+_PART = 0.1
+
+
+def from_path(
+    path: str | Path, *, label: str | None = None, regression: bool = False, seed: int = 0
+) -> Dataset:
+    """Read one's own data, named after the file or folder.
+
+    - a folder of IDX files with the names of MNIST's (see `idx.read_part`);
+    - a folder with a subfolder of pictures for each class, or with such folders inside `train`,
+      `test` and `validation` (see `folders.read_picture_folder`);
+    - an .npz archive (see `npz.read_npz`);
+    - a .csv or .tsv table with a header (see `csvfile.read_csv`); `label` names the column to
+      predict, the last one without it, and `regression` says that it holds numbers, not classes.
+
+    Where the source has one part only, a tenth of its rows becomes the validation part and a
+    tenth the test part; where it lacks one of them, a tenth of the training rows becomes that:
+    at random, by `seed`, the same on every platform. `preprocess` normalizes by the training
+    part's mean and deviation. Raises DataError: one sentence that names the file and, in a
+    table, the line.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder; check the path")
+    table = path.suffix.lower() in (".csv", ".tsv") and path.is_file()
+    if (label is not None or regression) and not table:
+        raise DataError(f"{path}: label and regression are for tables; leave them out")
+    if path.is_dir():
+        parts, classes = _read_folder(path)
+    elif table:
+        rows, classes = read_csv(path, label, regression)
+        parts = {"train": rows}
+    elif path.suffix.lower() == ".npz":
+        parts, classes = read_npz(path)
+    else:
+        raise DataError(f"{path}: not a format that can be read; use {_FORMATS}")
+    train, validation, test = _three(parts, seed, str(path))
+    return Dataset(path.stem, train, validation, test, classes, normalization(_array(train)))
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
+    if any(idx_file(folder, part, kind) for part in ("train", "test") for kind in _IDX):
+        return _read_idx_folder(folder)
+    entries = [entry for entry in folder.iterdir() if entry.name[0] != "."]
+    if not entries:
+        raise DataError(f"{folder}: the folder is empty; use {_FORMATS}")
+    if not any(entry.is_dir() for entry in entries):
+        raise DataError(f"{folder}: neither IDX files nor subfolders of pictures; use {_FORMATS}")
+    return read_picture_folder(folder)
+
+
+_IDX = ("images", "labels")
+
+
+def _read_idx_folder(folder: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
+    parts = {"train": read_part(folder, "train")}
+    if any(idx_file(folder, "test", kind) for kind in _IDX):
+        parts["test"] = read_part(folder, "test")
+    for part, split in parts.items():
+        if not len(split):
+            raise DataError(f"{idx_file(folder, part, 'labels')}: there are no labels; add some")
+    classes = numbered_classes(_labels(parts["train"]), str(idx_file(folder, "train", "labels")))
+    for part, split in parts.items():
+        check_range(_labels(split), len(classes), str(idx_file(folder, part, "labels")))
+    return parts, classes
+
+
+def _labels(split: Split) -> np.ndarray:
+    assert isinstance(split.targets, np.ndarray)
+    return split.targets
+
+
+def _array(split: Split) -> np.ndarray:
+    assert isinstance(split.inputs, np.ndarray)
+    return split.inputs
+
+
+def _three(parts: dict[str, Split], seed: int, name: str) -> tuple[Split, Split, Split]:
+    """The training, validation and test parts, those that are absent taken from training."""
+    needed = 4 - len(parts)
+    train = parts["train"]
+    if len(train) < needed:
+        raise DataError(
+            f"{name}: {len(train)} training rows cannot give training, validation and test; "
+            f"add rows, at least {needed} in all"
+        )
+    if len(parts) == 1:
+        return three_parts(train, seed, part=_PART)
+    for part in PARTS[1:]:
+        if part not in parts:
+            count = max(1, round(_PART * len(train)))
+            train, parts[part] = split_off(train, count, seed)
+    return train, parts["validation"], parts["test"]

@@ -1,0 +1,110 @@
+"""Labels as class numbers, and the statistics that inputs are normalized by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ranvier.data.errors import DataError
+from ranvier.data.source import Array
+
+_MOST = 1 << 16
+"""A class number from here on is taken for a mistake."""
+
+
+def class_numbers(labels: Sequence[str], classes: Sequence[str], name: str) -> Array:
+    """Return the place int32[n] of each label in `classes`; DataError for one that is absent."""
+    numbers = {label: number for number, label in enumerate(classes)}
+    try:
+        return np.array([numbers[label] for label in labels], np.int32)
+    except KeyError as error:
+        raise DataError(
+            f"{name}: the label {error.args[0]!r} is none of the {len(classes)} classes of the "
+            "training part; mend the label, or add training rows that have it"
+        ) from None
+
+
+def class_names(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the distinct labels: by value if all are whole numbers, else by code point."""
+    distinct = set(labels)
+    if all(is_whole(label) for label in distinct):
+        return tuple(sorted(distinct, key=int))
+    return tuple(sorted(distinct))
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text is a whole number in plain decimal digits."""
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdecimal()
+
+
+def numbered_classes(labels: Array, name: str) -> tuple[str, ...]:
+    """Return the names "0", "1", … up to the largest label of the training part.
+
+    Raises DataError for a label that is no class number, and for fewer than two classes.
+    """
+    bad = np.flatnonzero((labels < 0) | (labels >= _MOST))
+    if len(bad):
+        raise DataError(
+            f"{name}: the label of row {bad[0]} is {labels[bad[0]]}; number the classes from 0"
+        )
+    check_classes([str(label) for label in np.unique(labels)], name)
+    return tuple(str(number) for number in range(int(labels.max()) + 1))
+
+
+def check_range(labels: Array, count: int, name: str) -> None:
+    """Raise DataError unless every label is a class number, 0 to count - 1."""
+    bad = np.flatnonzero((labels < 0) | (labels >= count))
+    if len(bad):
+        raise DataError(
+            f"{name}: the label of row {bad[0]} is {labels[bad[0]]}; "
+            f"{count} classes are numbered 0 to {count - 1}"
+        )
+
+
+def check_classes(classes: Sequence[str], name: str) -> None:
+    """Raise DataError unless there are at least two classes."""
+    if len(classes) < 2:
+        raise DataError(
+            f"{name}: every label is {classes[0]!r}; a classifier needs at least two classes"
+        )
+
+
+def normalization(inputs: Array) -> dict[str, Any]:
+    """Return the `preprocess` that gives training inputs mean 0 and deviation 1.
+
+    Bytes [n, h, w, c] are images: scaled to 0…1, then by channel, from exact sums. Other bytes
+    are only scaled. Floats [n, …, f] go by feature; a feature that never changes keeps its
+    scale. Whole numbers are ids and stay. Figures are rounded to six digits, so that they do
+    not depend on how a machine adds.
+    """
+    if inputs.dtype == np.uint8:
+        scaled: dict[str, Any] = {"scale": 1 / 255}
+        return scaled | _channel_statistics(inputs) if inputs.ndim == 4 else scaled
+    if inputs.dtype.kind != "f" or inputs.ndim < 2:
+        return {}
+    axes = tuple(range(inputs.ndim - 1))
+    mean = inputs.mean(axis=axes, dtype=np.float64)
+    return {"mean": _rounded(mean), "std": _deviations(inputs.std(axis=axes, dtype=np.float64))}
+
+
+def _channel_statistics(images: Array) -> dict[str, Any]:
+    values = np.arange(256) / 255
+    means, deviations = [], []
+    for channel in range(images.shape[3]):
+        counts = np.bincount(images[..., channel].ravel(), minlength=256)
+        shares = counts / counts.sum()
+        mean = shares @ values
+        means.append(mean)
+        deviations.append(np.sqrt(shares @ (values - mean) ** 2))
+    return {"mean": _rounded(np.array(means)), "std": _deviations(np.array(deviations))}
+
+
+def _deviations(values: Array) -> list[float]:
+    return [deviation or 1.0 for deviation in _rounded(values)]
+
+
+def _rounded(values: Array) -> list[float]:
+    return [float(f"{value:.6g}") for value in values]

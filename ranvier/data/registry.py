@@ -1,0 +1,230 @@
+"""The datasets by name: those that come with Ranvier, and those that are fetched once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ranvier.data import corpora
+from ranvier.data.archives import unpack
+from ranvier.data.cifar import CIFAR10, CIFAR100, Cifar
+from ranvier.data.download import Checksum, Progress, data_folder, download, verify
+from ranvier.data.errors import DataError
+from ranvier.data.folders import read_picture_folder
+from ranvier.data.idx import idx_file, read_part
+from ranvier.data.source import Dataset, Split, split_off
+
+_SEED = 0
+_VALIDATION = 5000
+
+
+@dataclass(frozen=True)
+class Description:
+    """A line of the list of datasets: `available` without a network, and `where` it comes from."""
+
+    name: str
+    summary: str
+    available: bool
+    where: str
+
+
+class Source(ABC):
+    """A named dataset: what it is, whether it is here, how it is loaded."""
+
+    name: str
+    summary: str
+
+    @abstractmethod
+    def where(self, root: Path) -> tuple[bool, str]:
+        """Whether it is on this machine, with the data folder `root`, and where it comes from."""
+
+    @abstractmethod
+    def load(self, root: Path, allowed: bool, progress: Progress | None) -> Dataset:
+        """Load it; where it is missing, download it into `root` if that is allowed."""
+
+
+@dataclass(frozen=True)
+class Bundled(Source):
+    """A dataset that comes with Ranvier."""
+
+    name: str
+    summary: str
+    make: Callable[[], Dataset]
+
+    def where(self, root: Path) -> tuple[bool, str]:
+        return True, "bundled"
+
+    def load(self, root: Path, allowed: bool, progress: Progress | None) -> Dataset:
+        return self.make()
+
+
+@dataclass(frozen=True)
+class FashionMnist(Source):
+    """Fashion-MNIST (Xiao et al., 2017): the system's copy, the user's, or the publisher's."""
+
+    address: str = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+    system: Path = Path("/usr/share/datasets/fashion-mnist")
+    files: tuple[tuple[str, str], ...] = (
+        ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
+        ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
+        ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
+    )
+    validation: int = _VALIDATION
+    name: str = "fashion-mnist"
+    summary: str = "articles of clothing, 10 classes, 28x28x1, 60,000 + 10,000"
+    classes: tuple[str, ...] = (
+        "T-shirt/top", "trouser", "pullover", "dress", "coat",
+        "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    )  # fmt: skip
+
+    def where(self, root: Path) -> tuple[bool, str]:
+        folder = self._folder(root)
+        return (True, str(folder)) if folder else (False, "download, 31 MB")
+
+    def load(self, root: Path, allowed: bool, progress: Progress | None) -> Dataset:
+        folder = self._folder(root)
+        if folder is None:
+            folder = root / self.name
+            _require(allowed, self.name, [name for name, _ in self.files], self.address, folder)
+            for name, md5 in self.files:
+                if not (folder / name).is_file():
+                    checksum = Checksum("md5", md5)
+                    download(f"{self.address}/{name}", folder / name, checksum, progress=progress)
+        train, validation = split_off(read_part(folder, "train"), self.validation, _SEED)
+        preprocess = {"scale": 1 / 255, "mean": [0.2860], "std": [0.3530]}
+        test = read_part(folder, "test")
+        return Dataset(self.name, train, validation, test, self.classes, preprocess)
+
+    def _folder(self, root: Path) -> Path | None:
+        """The first folder that holds all four files."""
+        needed = [(part, kind) for part in ("train", "test") for kind in ("images", "labels")]
+        for folder in (root / self.name, self.system):
+            if all(idx_file(folder, part, kind) for part, kind in needed):
+                return folder
+        return None
+
+
+@dataclass(frozen=True)
+class CifarSource(Source):
+    """CIFAR: a folder of pictures, the unpacked archive, the archive, or a download."""
+
+    cifar: Cifar
+    validation: int = _VALIDATION
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.cifar.name
+
+    @property
+    def summary(self) -> str:  # type: ignore[override]
+        return self.cifar.summary
+
+    def where(self, root: Path) -> tuple[bool, str]:
+        folder = root / self.name
+        pictures, archive = folder / "train", folder / self.cifar.archive
+        for found in (pictures, self._unpacked(folder), archive):
+            if found is not None and found.exists():
+                return True, str(found if found is archive else folder)
+        return False, "download, 170 MB"
+
+    def load(self, root: Path, allowed: bool, progress: Progress | None) -> Dataset:
+        train, test, classes = self._parts(root / self.name, allowed, progress)
+        train, validation = split_off(train, self.validation, _SEED)
+        mean, std = list(self.cifar.mean), list(self.cifar.std)
+        preprocess = {"scale": 1 / 255, "mean": mean, "std": std}
+        return Dataset(self.name, train, validation, test, classes, preprocess)
+
+    def _parts(
+        self, folder: Path, allowed: bool, progress: Progress | None
+    ) -> tuple[Split, Split, tuple[str, ...]]:
+        if (folder / "train").is_dir():
+            return _pictures(folder)
+        unpacked = self._unpacked(folder)
+        return self.cifar.read(unpacked or self._fetched(folder, allowed, progress))
+
+    def _unpacked(self, folder: Path) -> Path | None:
+        return self.cifar.unpacked_in(folder) or self.cifar.unpacked_in(folder / "unpacked")
+
+    def _fetched(self, folder: Path, allowed: bool, progress: Progress | None) -> Path:
+        """Unpack the archive, downloaded if it is not there, and return the files' folder."""
+        cifar, archive = self.cifar, folder / self.cifar.archive
+        fetch = not archive.is_file()
+        if fetch:
+            _require(allowed, self.name, [cifar.archive], cifar.url, folder)
+            download(cifar.url, archive, cifar.checksum, progress=progress)
+        else:
+            verify(archive, cifar.checksum, cifar.url)
+        unpack(archive, folder / "unpacked")
+        if fetch:  # the user's own archive stays
+            archive.unlink(missing_ok=True)
+        unpacked = self._unpacked(folder)
+        if unpacked is None:
+            raise DataError(
+                f"{archive}: the archive lacks files of {self.name}; delete it and "
+                f"{folder / 'unpacked'}, and fetch it anew from {cifar.url}"
+            )
+        return unpacked
+
+
+SOURCES: tuple[Source, ...] = (
+    Bundled("mnist", "handwritten digits, 10 classes, 28x28x1, 60,000 + 10,000", corpora.mnist),
+    Bundled(
+        "tiny-shakespeare", "plays, 1.1 million characters, 65 distinct", corpora.tiny_shakespeare
+    ),
+    Bundled("cmudict", "English words and their phones, 135,166 pairs", corpora.cmudict),
+    Bundled("verses", "English and French sentences, 4,336 pairs", corpora.verses),
+    FashionMnist(),
+    CifarSource(CIFAR10),
+    CifarSource(CIFAR100),
+)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that `load` knows."""
+    return tuple(source.name for source in SOURCES)
+
+
+def describe(folder: Path | None = None) -> tuple[Description, ...]:
+    """Return a line for each dataset; nothing is read or downloaded."""
+    root = data_folder() if folder is None else folder
+    return tuple(Description(s.name, s.summary, *s.where(root)) for s in SOURCES)
+
+
+def load(
+    name: str,
+    *,
+    folder: Path | None = None,
+    allow_download: bool = True,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Load a dataset by name, in its fixed division into training, validation and test.
+
+    What is not bundled is looked for in `folder` (without it `RANVIER_DATA`, or the platform's
+    folder for caches), in a subfolder of that name, and else downloaded to there once;
+    `progress` is told how far that is. Raises DataError, which says what to put where if the
+    network does not help.
+    """
+    for source in SOURCES:
+        if source.name == name:
+            return source.load(
+                data_folder() if folder is None else folder, allow_download, progress
+            )
+    raise DataError(f"there is no dataset {name!r}; use one of {', '.join(names())}, or a path")
+
+
+def _pictures(folder: Path) -> tuple[Split, Split, tuple[str, ...]]:
+    parts, classes = read_picture_folder(folder)
+    if "test" not in parts:
+        raise DataError(f"{folder}: there is no test folder; put the test pictures there")
+    return parts["train"], parts["test"], classes
+
+
+def _require(allowed: bool, name: str, files: list[str], address: str, folder: Path) -> None:
+    if not allowed:
+        raise DataError(
+            f"{name} is not on this machine; allow the download, "
+            f"or put {', '.join(files)} from {address} into {folder}"
+        )

@@ -1,0 +1,122 @@
+"""`trace`, the one ambient context: whether layers train, and what they leave behind.
+
+Training, evaluation and prediction are separate graphs over the same state. While a graph is
+built, the trace says which of them it is, gives random draws their key and counter, and
+collects the new statistics that layers such as batch normalization compute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+
+from ranvier import dtypes
+from ranvier.errors import InputError, ShapeError
+from ranvier.graph import functions as f
+from ranvier.graph.leaves import Buffer, Constant, State
+from ranvier.graph.tensor import Tensor
+
+
+class Trace:
+    """What one graph is built for; `trace` makes it.
+
+    training: whether the graph is a training step.
+    weights: the weight of each sample, [batch], or None where all weigh the same.
+    updates: the new value of each state that layers have changed, for `rv.compile`.
+    """
+
+    def __init__(
+        self,
+        training: bool,
+        seed: int | Tensor = 0,
+        step: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> None:
+        self.training = training
+        self.seed = f.as_tensor(seed, dtypes.int64)
+        self.weights = weights
+        self.updates: dict[State, Tensor] = {}
+        self._step = step
+        self._draws: dict[str, int] = {}
+        for label, tensor in (("seed", self.seed), ("step", step)):
+            if tensor is not None and (tensor.shape, tensor.dtype) != ((), dtypes.int64):
+                raise ShapeError(f"trace: the {label} must be an int64 scalar")
+        if weights is not None and weights.ndim != 1:
+            raise ShapeError(f"trace: weights are [batch], not of shape {weights.shape}")
+
+    @property
+    def step(self) -> Tensor:
+        """The counter of steps; one of the trace's own, among `updates`, where none was given."""
+        if self._step is None:
+            counter = Buffer(np.int64(0), name="trace.step")
+            self.updates[counter] = counter + 1
+            self._step = counter
+        return self._step
+
+    def latest(self, state: State) -> Tensor:
+        """Return the newest value of `state`: recorded in this trace, or the state itself."""
+        return self.updates.get(state, state)
+
+    def record(self, state: State, new: Tensor) -> None:
+        """Let `new` be the value of `state` after the step."""
+        self.updates[state] = new
+
+    def random_bytes(self, path: str, shape: Sequence[int]) -> Tensor:
+        """Return uniform uint8 for the module at `path`: a new draw each step and each call."""
+        ordinal = self._draws.get(path, 0)
+        self._draws[path] = ordinal + 1
+        return f.random_bits(shape, self.seed, self.step, stream(path, ordinal), dtypes.uint8)
+
+    def initial_seed(self) -> int:
+        """Return the number that initial values of new state are drawn with."""
+        if isinstance(self.seed, State):
+            return int(self.seed.value)
+        if isinstance(self.seed.op, Constant):
+            return int(self.seed.op.value)
+        raise InputError(
+            "the trace's seed is computed, so it cannot draw initial values; "
+            "build the network first with net.build(input, seed=...)"
+        )
+
+
+_active: ContextVar[Trace | None] = ContextVar("ranvier_trace", default=None)
+
+
+@contextmanager
+def trace(
+    training: bool = False,
+    seed: int | Tensor = 0,
+    step: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> Iterator[Trace]:
+    """Build graphs for training or for use; the block's variable holds what layers recorded.
+
+    seed: int, or an int64 scalar tensor, so that one program serves many seeds.
+    step: int64 scalar, counted up by each step, usually the optimizer's; random draws follow it.
+    weights: [batch], the samples' weights, which batch statistics use too.
+
+        with rv.trace(training=True, seed=0, step=optimizer.step) as t:
+            loss = losses.total(losses.cross_entropy(net(x), y))
+        updates = {**optimizer.updates(loss, net.parameters()), **t.updates}
+    """
+    made = Trace(training, seed, step, weights)
+    token = _active.set(made)
+    try:
+        yield made
+    finally:
+        _active.reset(token)
+
+
+def current() -> Trace:
+    """Return the active trace; outside of all, one for evaluation with seed 0."""
+    return _active.get() or Trace(training=False)
+
+
+def stream(path: str, ordinal: int = 0) -> int:
+    """Return the 32-bit key of the draw number `ordinal` of the module at `path`."""
+    digest = hashlib.sha256(f"{path}#{ordinal}".encode()).digest()
+    return int.from_bytes(digest[:4], "little")

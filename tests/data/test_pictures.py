@@ -1,0 +1,179 @@
+"""Picture files: decoding, and the preparation of a picture for a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_files import images, says, write_picture
+from PIL import Image
+
+from ranvier.data import load, picture
+from ranvier.data.images import read_image
+
+GREY = images(1, 5, 7)[0]
+COLOUR = np.stack(list(images(3, 5, 7)), axis=-1)
+
+# ------------------------------------------------------------ decoding
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "pgm", "gif"])
+def test_grey_files_have_one_channel(tmp_path: Path, suffix: str) -> None:
+    found = read_image(write_picture(tmp_path / f"a.{suffix}", GREY))
+    assert found.dtype == np.uint8
+    assert found.shape == (5, 7, 1)
+    assert np.array_equal(found[..., 0], GREY)
+
+
+def test_colour_files_have_three(tmp_path: Path) -> None:
+    found = read_image(write_picture(tmp_path / "a.png", COLOUR))
+    assert np.array_equal(found, COLOUR)
+
+
+def test_one_bit_and_sixteen_bits(tmp_path: Path) -> None:
+    bits = GREY > 127
+    assert np.array_equal(read_image(write_picture(tmp_path / "1.png", bits))[..., 0], bits * 255)
+    words = GREY.astype(np.uint16) * 256 + 77
+    assert np.array_equal(read_image(write_picture(tmp_path / "16.png", words))[..., 0], GREY)
+
+
+def test_transparency_lies_on_white(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 2, 4), np.uint8)
+    pixels[0, 0] = 10, 20, 30, 255
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "a.png")
+    found = read_image(tmp_path / "a.png")
+    assert found[0, 0].tolist() == [10, 20, 30]
+    assert found[1, 1].tolist() == [255, 255, 255]
+
+
+def test_the_camera_s_rotation_is_undone(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side
+    Image.fromarray(GREY).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "a.png")[..., 0], np.rot90(GREY, -1))
+
+
+def test_bad_picture_files(tmp_path: Path) -> None:
+    with says(f"{tmp_path / 'no.png'}: there is no such file; check the path"):
+        read_image(tmp_path / "no.png")
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    with says(f"{text}: not a picture that can be read; use PNG or JPEG"):
+        read_image(text)
+    cut = write_picture(tmp_path / "cut.png", images(1, 50, 50)[0])
+    cut.write_bytes(cut.read_bytes()[:400])
+    with pytest.raises(ValueError, match=r"cut\.png: the picture is damaged \(.*\); save it anew$"):
+        read_image(cut)
+
+
+def test_a_picture_with_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_picture(tmp_path / "a.png", GREY)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # half of what Pillow refuses from
+    with says(f"{path}: the picture has too many pixels; make it smaller"):
+        read_image(path)
+
+
+# ------------------------------------------------------------ digits
+
+
+def drawn(size: int = 100, ink: int = 0, paper: int = 255) -> np.ndarray:
+    """An upright bar, left of the middle, on plain paper."""
+    pixels = np.full((size, size), paper, np.uint8)
+    pixels[20:80, 15:25] = ink
+    return pixels
+
+
+def test_a_digit_of_the_right_size_stays_as_it_is(tmp_path: Path) -> None:
+    digits = load("mnist").test.inputs
+    assert isinstance(digits, np.ndarray)
+    for digit in digits[:20]:
+        path = write_picture(tmp_path / "digit.png", digit[..., 0])
+        assert np.array_equal(picture(path, (28, 28, 1)), digit)
+        inverted = write_picture(tmp_path / "inverted.png", 255 - digit[..., 0])
+        assert np.array_equal(picture(inverted, (28, 28, 1)), digit)
+
+
+def test_an_enlarged_digit_comes_back_nearly(tmp_path: Path) -> None:
+    """Drawn large, dark on light, off the centre, it is what the network learnt from."""
+    digits = load("mnist").test.inputs
+    assert isinstance(digits, np.ndarray)
+    for digit in digits[:20, ..., 0]:
+        large = np.pad(255 - np.kron(digit, np.ones((8, 8), np.uint8)), ((9, 90), (50, 3)), "edge")
+        found = picture(write_picture(tmp_path / "large.png", large), (28, 28, 1))[..., 0]
+        assert np.corrcoef(found.ravel(), digit.ravel())[0, 1] > 0.97  # a pixel off: 0.4 to 0.9
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (60, 200), (180, 90)])
+def test_ink_is_light_on_dark_and_centred(tmp_path: Path, ink: int, paper: int) -> None:
+    path = write_picture(tmp_path / "bar.png", drawn(ink=ink, paper=paper))
+    found = picture(path, (28, 28, 1))
+    assert found.dtype == np.uint8
+    assert found.max() == 255
+    assert found[0].max() == 0
+    mass = found[..., 0].astype(float)
+    centre = [mass.sum(axis=1 - axis) @ (np.arange(28) + 0.5) / mass.sum() for axis in (0, 1)]
+    assert np.all((np.array(centre) >= 14 - 1e-9) & (np.array(centre) < 15))  # as in MNIST
+    assert np.flatnonzero(mass.any(axis=1)).tolist() == list(range(4, 24))  # 20 of 28 rows
+
+
+def test_colour_becomes_grey(tmp_path: Path) -> None:
+    red = np.zeros((28, 28, 3), np.uint8)
+    red[10:20, 10:20, 0] = 200
+    found = picture(write_picture(tmp_path / "red.png", red), (28, 28, 1))
+    assert found[15, 15, 0] == 60  # 0.299 · 200
+    assert found[0, 0, 0] == 0
+
+
+def test_ink_can_be_told(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "a.png", np.full((4, 4), 200, np.uint8))
+    assert picture(path, (4, 4, 1)).max() == 55
+    assert picture(path, (4, 4, 1), ink="light").max() == 200
+    assert picture(path, (4, 4, 1), ink="dark").max() == 55
+
+
+def test_without_centring_the_whole_picture_is_fitted(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "bar.png", drawn()[:, :50])
+    found = picture(path, (20, 20, 1), centre=False)[..., 0]
+    assert found[:, :5].max() == found[:, 15:].max() == 0  # 10 columns of picture, 5 either side
+    assert found[10, 5 + 3] > 200  # the bar at columns 15 to 25 of 50
+
+
+def test_a_blank_picture(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "a.png", np.full((9, 9), 255, np.uint8))
+    with says(f"{path}: the picture is blank; use one with ink that differs from paper"):
+        picture(path, (28, 28, 1))
+
+
+# ------------------------------------------------------------ colour
+
+
+def test_a_colour_picture_keeps_its_proportions(tmp_path: Path) -> None:
+    pixels = np.zeros((10, 40, 3), np.uint8)
+    pixels[:] = 200, 30, 90
+    found = picture(write_picture(tmp_path / "a.png", pixels), (32, 32, 3))
+    assert found.shape == (32, 32, 3)
+    assert np.all(found == (200, 30, 90))  # the border's colour round the picture
+    pixels[1:-1, 1:-1] = 0
+    found = picture(write_picture(tmp_path / "a.png", pixels), (32, 32, 3))
+    assert np.all(found[:12] == (200, 30, 90))
+    assert np.all(found[20:] == (200, 30, 90))
+    assert found[15:17, 4:28].max() < 20
+
+
+def test_a_colour_picture_of_the_right_size_stays(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "a.png", COLOUR)
+    assert np.array_equal(picture(path, (5, 7, 3)), COLOUR)
+
+
+def test_a_grey_picture_for_a_colour_network(tmp_path: Path) -> None:
+    found = picture(write_picture(tmp_path / "a.png", GREY), (5, 7, 3))
+    assert np.array_equal(found, np.repeat(GREY[..., np.newaxis], 3, axis=2))
+
+
+def test_bad_arguments(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "a.png", GREY)
+    with says("a picture of shape (28, 28, 2): use (height, width, 1 or 3)"):
+        picture(path, (28, 28, 2))
+    with says('ink is \'blue\'; use "auto", "dark" or "light"'):
+        picture(path, (28, 28, 1), ink="blue")

@@ -1,0 +1,202 @@
+"""The order of kernels, with its barriers, and the memory that temporaries share.
+
+Both are checked by brute force on random graphs and on the steps of training.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import STEPS
+from plans import plan, step_plan
+from random_graphs import GraphCase, graph_cases
+
+import ranvier as rv
+from ranvier.engines.native.kernels import Kernel, Place
+from ranvier.engines.native.memory import Arena, allocate, check_arena
+from ranvier.engines.native.order import Sequenced, find_cycle, sequence
+from ranvier.engines.native.schedule import Schedule
+from ranvier.errors import GraphError
+
+# ------------------------------------------------------------ order
+
+
+def positions(found: Sequenced) -> Iterator[tuple[int, Kernel]]:
+    yield from zip(found.epochs, found.kernels, strict=True)
+
+
+def check_order(found: Sequenced, original: list[Kernel] | None = None) -> None:
+    """Every value crosses a barrier between the kernel that writes it and those that read it.
+
+    Temporaries and outputs are read after they are written; state is written after all reads.
+    """
+    assert list(found.epochs) == sorted(found.epochs)
+    assert found.epochs[:1] in ((), (0,))
+    assert all(b - a <= 1 for a, b in zip(found.epochs, found.epochs[1:], strict=False))
+    written: dict[Place, list[int]] = defaultdict(list)
+    for at, (_, kernel) in enumerate(positions(found)):
+        for place in set(kernel.writes()):
+            written[place].append(at)
+    assert all(len(writers) == 1 for writers in written.values())
+    for at, (epoch, kernel) in enumerate(positions(found)):
+        for place in set(kernel.reads()):
+            for writer in written[place]:
+                if writer == at:
+                    assert place.kind == "state" or place in scratch(kernel)
+                elif place.kind == "state":
+                    assert epoch < found.epochs[writer], f"{place} is overwritten too early"
+                else:
+                    assert found.epochs[writer] < epoch, f"{place} is read too early"
+        for place in kernel.reads():
+            assert written[place] or place.kind in ("input", "constant", "state")
+
+
+def scratch(kernel: Kernel) -> list[Place | None]:
+    """What a kernel may both write and read."""
+    return [getattr(kernel, "partial", None)]
+
+
+def case_plan(case: GraphCase, fuse: bool, in_place: bool) -> Schedule:
+    return plan(case.inputs, case.outputs, case.updates, fuse=fuse, in_place=in_place)
+
+
+@settings(max_examples=60)
+@given(graph_cases("float32"), st.booleans(), st.booleans())
+def test_order_and_memory_of_random_graphs(case: GraphCase, fuse: bool, in_place: bool) -> None:
+    found = case_plan(case, fuse, in_place)
+    check_order(found.sequenced)
+    check_memory(found.sequenced, found.arena)
+
+
+@pytest.mark.parametrize("options", [{}, {"fuse": False}, {"in_place": False}])
+@pytest.mark.parametrize("name", STEPS)
+def test_order_and_memory_of_training_steps(name: str, options: Mapping[str, Any]) -> None:
+    found = step_plan(name, **options)
+    check_order(found.sequenced)
+    check_memory(found.sequenced, found.arena)
+
+
+class Toy(Kernel):
+    """A kernel known by what it reads and writes."""
+
+    def __init__(self, name: str, reads: tuple[Place, ...], writes: tuple[Place, ...]) -> None:
+        super().__init__(name, ())
+        object.__setattr__(self, "places", (reads, writes))
+
+    def reads(self) -> Iterator[Place]:
+        yield from self.places[0]  # type: ignore[attr-defined]
+
+    def writes(self) -> Iterator[Place]:
+        yield from self.places[1]  # type: ignore[attr-defined]
+
+
+def place(name: str, kind: str = "temporary", size: int = 16) -> Place:
+    return Place(kind, name, (size,), rv.float32)
+
+
+def test_a_kernel_that_needs_no_barrier_comes_first() -> None:
+    a, b, c, d = map(place, "abcd")
+    found = sequence([Toy("a", (), (a,)), Toy("b", (a,), (b,)), Toy("c", (), (c,)),
+                      Toy("d", (b, c), (d,))])  # fmt: skip
+    assert [kernel.name for kernel in found.kernels] == ["a", "c", "b", "d"]
+    assert found.epochs == (0, 0, 1, 2)
+
+
+def test_one_barrier_serves_all_that_wait() -> None:
+    a, b, c = map(place, "abc")
+    found = sequence([Toy("a", (), (a,)), Toy("b", (a,), (b,)), Toy("c", (a,), (c,))])
+    assert found.epochs == (0, 1, 1)
+
+
+def test_state_is_written_after_it_is_read() -> None:
+    w, y = place("w", "state"), place("y", "output")
+    found = sequence([Toy("update", (w,), (w,)), Toy("use", (w,), (y,))])
+    assert [kernel.name for kernel in found.kernels] == ["use", "update"]
+    assert found.epochs == (0, 1)
+
+
+def test_kernels_that_wait_for_each_other_are_found() -> None:
+    v, w = place("v", "state"), place("w", "state")
+    swap = [Toy("first", (v,), (w,)), Toy("second", (w,), (v,))]
+    assert find_cycle([*swap, Toy("other", (), (place("y"),))]) == [0, 1]
+    assert find_cycle(swap[:1]) == []
+
+
+# ------------------------------------------------------------ memory
+
+
+def check_memory(found: Sequenced, arena: Arena) -> None:
+    """Of all pairs of temporaries, those that live in a common epoch lie apart, and all fit."""
+    epochs: dict[Place, list[int]] = defaultdict(list)
+    for epoch, kernel in positions(found):
+        for p in (*kernel.reads(), *kernel.writes()):
+            if p.kind == "temporary":
+                epochs[p].append(epoch)
+    assert set(epochs) == set(arena.offsets)
+    lives = {p: set(range(min(known), max(known) + 1)) for p, known in epochs.items()}
+    for p, at in arena.offsets.items():
+        assert at % 64 == 0
+        assert 0 <= at <= at + p.nbytes <= arena.size
+    for p, q in combinations(lives, 2):
+        first, second = sorted((p, q), key=arena.offsets.__getitem__)
+        apart = arena.offsets[first] + first.nbytes <= arena.offsets[second]
+        assert apart or not lives[p] & lives[q], f"{p} and {q} overlap"
+
+
+def chain() -> Sequenced:
+    """a -> b -> c -> d, each in an epoch of its own."""
+    a, b, c, d = map(place, "abcd")
+    return sequence([Toy("a", (), (a,)), Toy("b", (a,), (b,)), Toy("c", (b,), (c,)),
+                     Toy("d", (c,), (d,))])  # fmt: skip
+
+
+def test_memory_is_used_again() -> None:
+    found = chain()
+    arena = allocate(found, reuse=True)
+    check_memory(found, arena)
+    assert arena.size == 128
+    assert allocate(found, reuse=False).size == 256
+
+
+def test_the_checker_finds_an_overlap() -> None:
+    found = chain()
+    arena = allocate(found, reuse=True)
+    check_arena(found, arena)
+    a, b, c, _ = (next(kernel.writes()) for kernel in found.kernels)
+    check_arena(found, replace(arena, offsets={**arena.offsets, a: arena.offsets[c]}))
+    with pytest.raises(GraphError, match=r"^t:(a and t:b|b and t:a) overlap in the arena while "):
+        check_arena(found, replace(arena, offsets={**arena.offsets, a: arena.offsets[b]}))
+    with pytest.raises(GraphError, match="overlap"):
+        check_arena(found, replace(arena, offsets={**arena.offsets, a: arena.offsets[b] + 4}))
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_the_checker_agrees_with_brute_force(data: st.DataObject) -> None:
+    """Random kernels with random places at random offsets."""
+    count = data.draw(st.integers(1, 8))
+    made: list[Place] = []
+    kernels: list[Kernel] = []
+    for i in range(count):
+        reads = tuple(p for p in made if data.draw(st.booleans()))
+        made.append(place(f"t{i}", size=data.draw(st.sampled_from([1, 16, 40]))))
+        kernels.append(Toy(f"k{i}", reads, (made[-1],)))
+    found = sequence(kernels)
+    check_memory(found, allocate(found, reuse=True))
+    check_memory(found, allocate(found, reuse=False))
+    offsets = {p: 64 * data.draw(st.integers(0, 12)) for p in made}
+    arena = Arena(offsets, 64 * 16)
+    try:
+        check_memory(found, arena)
+    except AssertionError:
+        with pytest.raises(GraphError, match="overlap"):
+            check_arena(found, arena)
+    else:
+        check_arena(found, arena)
