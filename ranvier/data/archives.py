@@ -44,21 +44,25 @@ def unpack(archive: Path, target: Path, limit: int = LIMIT) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+        try:
+            _extract(archive, building, limit)
+            building.chmod(0o755)  # mkdtemp's folders are the user's alone
+            _rename(building, target)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
     except OSError as error:
         raise DataError(
-            f"{archive}: cannot unpack into {target.parent} ({error.strerror}); "
-            "make that folder writable"
+            f"{archive}: cannot unpack into {target} ({error.strerror}); "
+            "make room there, and see that it can be written"
         ) from None
+
+
+def _rename(building: Path, target: Path) -> None:
     try:
-        _extract(archive, building, limit)
-        building.chmod(0o755)  # mkdtemp's folders are the user's alone
-        try:
-            building.rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        building.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another process was first
+            raise
 
 
 def _extract(archive: Path, folder: Path, limit: int) -> None:
@@ -139,8 +143,6 @@ def _safe(archive: Path, name: str) -> Path:
         raise _unsafe(archive, name, "is an absolute path")
     if ".." in windows.parts:
         raise _unsafe(archive, name, "climbs out of the folder")
-    if "\0" in name:
-        raise _unsafe(archive, name, "is no file name")
     return Path(*posix.parts)
 
 

@@ -46,7 +46,7 @@ def read_image(path: Path) -> Array:
 
 
 def _pixels(image: Image.Image) -> Array:
-    from PIL import Image as pillow
+    from PIL import Image
 
     height, width = image.height, image.width
     if image.mode[0] in "IF":  # 16 or 32 bits; Pillow's own conversion cuts off at 255
@@ -56,8 +56,8 @@ def _pixels(image: Image.Image) -> Array:
         return np.clip(values, 0, 255).astype(np.uint8)[..., np.newaxis]
     mode = "L" if image.mode in _GREY_MODES else "RGB"
     if image.has_transparency_data:
-        paper = pillow.new("RGBA", image.size, "white")
-        image_on_paper = pillow.alpha_composite(paper, image.convert("RGBA"))
+        paper = Image.new("RGBA", image.size, "white")
+        image_on_paper = Image.alpha_composite(paper, image.convert("RGBA"))
     else:
         image_on_paper = image
     pixels: Array = np.array(image_on_paper.convert(mode)).reshape(height, width, -1)

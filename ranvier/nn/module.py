@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from weakref import ReferenceType, ref
 
 import numpy as np
@@ -29,6 +29,9 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 def by(shape: Shape) -> str:
     """Return a shape as errors print it, such as 128×14×14×16."""
     return TIMES.join(map(str, shape)) if shape else "a scalar"
+
+
+S = TypeVar("S", bound=State)
 
 
 class Module:
@@ -82,4 +85,178 @@ class Module:
         """Return the buffer `name`, state that is not trained, as `param` does."""
         return self._state(Buffer, name, tuple(shape), init, dtypes.as_dtype(dtype))
 
-    def _state[S: State](self) -> None: ...
+    def _state(
+        self, kind: type[S], name: str, shape: Shape, init: Initializer, dtype: dtypes.DType
+    ) -> S:
+        known = self.__dict__.get(name)
+        if known is None:
+            path = f"{self.path}.{name}" if self.path else name
+            array = np.asarray(init(generator(current().initial_seed(), path), shape))
+            if array.shape != shape:
+                raise ShapeError(
+                    f"the initializer of {name} gave {by(array.shape)} for the shape {by(shape)}"
+                )
+            known = kind(array, dtype, name=path)
+            setattr(self, name, known)
+        if not isinstance(known, kind):
+            raise InputError(f"the attribute {name!r} is taken, so it cannot hold a state; rename")
+        if known.shape != shape:
+            raise ShapeError(
+                f"{name} has been {by(known.shape)} since the first call, this call needs "
+                f"{by(shape)}; give the same kind of input, or make another layer"
+            )
+        if known.dtype != dtype:
+            raise DTypeError(f"{name} is {known.dtype}, this call needs {dtype}")
+        return known
+
+    def build(self, *inputs: Tensor | Sequence[int], seed: int = 0) -> Any:
+        """Create the state for inputs given as tensors or as shapes (float32), batch included.
+
+        Initial values depend on `seed` and the paths alone. Returns what a call returns.
+        """
+        given = [x if isinstance(x, Tensor) else make_input(x) for x in inputs]
+        with trace(training=False, seed=seed):
+            return self(*given)
+
+    def states(self) -> dict[str, State]:
+        """Return all state, parameters and buffers, by path; shared state at its first path."""
+        return {path: leaf for path, leaf in self._walk() if isinstance(leaf, State)}
+
+    def parameters(self, frozen: bool = False) -> dict[str, Parameter]:
+        """Return the parameters to train by path; with `frozen`, the frozen ones too."""
+        left_out = set() if frozen else self._frozen_states()
+        return {
+            path: state
+            for path, state in self.states().items()
+            if isinstance(state, Parameter) and state not in left_out
+        }
+
+    def buffers(self) -> dict[str, Buffer]:
+        """Return the buffers by path."""
+        return {path: s for path, s in self.states().items() if isinstance(s, Buffer)}
+
+    @property
+    def weights(self) -> Weights:
+        """The values of all state by path: `net.weights["conv1.weight"] = array`."""
+        return Weights(self.states())
+
+    def load_weights(self, arrays: Any, partial: bool = False) -> list[str]:
+        """Write arrays by path and return the paths written; see `Weights.load`."""
+        return self.weights.load(arrays, partial)
+
+    def freeze(self, pattern: str = "*") -> list[str]:
+        """Take the parameters whose path matches (`*`, `?`, `[…]`) out of `parameters()`.
+
+        Returns their paths; raises InputError where there is none. Running statistics are no
+        parameters: they go on while a graph is traced for training.
+        """
+        return self._set_frozen(pattern, True)
+
+    def unfreeze(self, pattern: str = "*") -> list[str]:
+        """Undo `freeze` for the parameters whose path matches, and return their paths."""
+        return self._set_frozen(pattern, False)
+
+    def _set_frozen(self, pattern: str, frozen: bool) -> list[str]:
+        known = self.parameters(frozen=True)
+        chosen = [path for path in known if fnmatchcase(path, pattern)]
+        if not chosen:
+            what = f"they are {', '.join(known)}" if known else "none are built yet; call build"
+            raise InputError(f"no parameter matches {pattern!r}; {what}")
+        states = {known[path] for path in chosen}
+        for module in self.modules().values():
+            for label, leaf in _all_leaves(module):
+                if isinstance(leaf, State) and leaf in states:
+                    (module._frozen.add if frozen else module._frozen.discard)(label)
+        return chosen
+
+    def _frozen_states(self) -> set[State]:
+        return {
+            leaf
+            for module in self.modules().values()
+            for label, leaf in _all_leaves(module)
+            if isinstance(leaf, State) and label in module._frozen
+        }
+
+    # ------------------------------------------------------------ place in the network
+
+    @property
+    def path(self) -> str:
+        """Where the module stands in the outermost network that holds it; "" for that itself."""
+        parts: list[str] = []
+        module: Module | None = self
+        while module is not None and module._parent is not None:
+            above, label = module._parent
+            module = above()
+            if module is not None:
+                parts.insert(0, label)
+        return ".".join(parts)
+
+    def modules(self) -> dict[str, Module]:
+        """Return the module itself, at "", and all below it by path; each once."""
+        found = {path: leaf for path, leaf in self._walk() if isinstance(leaf, Module)}
+        return {"": self, **found}
+
+    def _walk(self) -> Iterator[tuple[str, Module | State]]:
+        """Yield every module and state below this one once, with its path from here."""
+        seen: set[int] = {id(self)}
+
+        def below(module: Module, prefix: str) -> Iterator[tuple[str, Module | State]]:
+            for label, leaf in _all_leaves(module):
+                if id(leaf) in seen:
+                    continue
+                seen.add(id(leaf))
+                yield prefix + label, leaf
+                if isinstance(leaf, Module):
+                    yield from below(leaf, f"{prefix}{label}.")
+
+        return below(self, "")
+
+    def _join(self, parent: Module, label: str) -> None:
+        """Take a place below `parent`; the first of several living parents counts."""
+        if self._parent is not None and self._parent[0]() is not None:
+            return
+        above: Module | None = parent
+        while above is not None and above is not self:
+            above = above._parent[0]() if above._parent is not None else None
+        if above is None:  # else `self` holds `parent` already, and paths would never end
+            object.__setattr__(self, "_parent", (ref(parent), label))
+
+
+_RESERVED = frozenset(name for name in vars(Module) if not name.startswith("_"))
+
+
+def _leaves(label: str, value: Any) -> Iterator[tuple[str, Module | State]]:
+    """Yield the modules and states of an attribute, with their paths from its module."""
+    if isinstance(value, Module | State):
+        yield label, value
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _leaves(f"{label}.{i}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(f"{label}.{key}", item)
+
+
+def _all_leaves(module: Module) -> Iterator[tuple[str, Module | State]]:
+    for label, value in vars(module).items():
+        yield from _leaves(label, value)
+
+
+def _located(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a `__call__` so that sub-modules know their paths and errors name the layer."""
+
+    @functools.wraps(call)
+    def wrapper(self: Module, *args: Any, **kwargs: Any) -> Any:
+        for label, leaf in _all_leaves(self):  # lists may have grown since they were assigned
+            if isinstance(leaf, Module):
+                leaf._join(self, label)
+        try:
+            return call(self, *args, **kwargs)
+        except RanvierError as error:
+            if not hasattr(error, "layer"):
+                where = self.path or type(self).__name__.lower()
+                error.args = (f"{where}: {error}",)
+                error.layer = where  # type: ignore[attr-defined]
+            raise
+
+    return wrapper

@@ -71,6 +71,33 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path, write: Writer) -> None
     assert left_over(tmp_path) == ["archive", "target"]
 
 
+@pytest.mark.parametrize("place", ["file", "file/inner"])
+def test_a_target_that_cannot_be_a_folder(tmp_path: Path, write: Writer, place: str) -> None:
+    archive = write(tmp_path / "archive", FILES)
+    (tmp_path / "file").write_text("mine")
+    reason = "File exists" if "/" in place else "Not a directory"
+    text = (
+        f"{archive}: cannot unpack into {tmp_path / place} ({reason}); "
+        "make room there, and see that it can be written"
+    )
+    with says(text):
+        unpack(archive, tmp_path / place)
+    assert left_over(tmp_path) == ["archive", "file"]
+
+
+def test_folders_have_entries_of_their_own(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as packed_zip:
+        packed_zip.mkdir("empty")
+    folder = tarfile.TarInfo("empty")
+    folder.type = tarfile.DIRTYPE
+    with tarfile.open(tmp_path / "archive.tar", "w") as packed_tar:
+        packed_tar.addfile(folder)
+    for kind in ("zip", "tar"):
+        unpack(tmp_path / f"archive.{kind}", tmp_path / kind)
+        assert left_over(tmp_path / kind) == ["empty"]
+        assert (tmp_path / kind / "empty").is_dir()
+
+
 HOSTILE = {
     "/etc/evil": "is an absolute path",
     "../evil": "climbs out of the folder",

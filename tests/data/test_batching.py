@@ -32,9 +32,9 @@ GOLDEN = {
 
 
 def test_the_global_generator_has_no_part_in_it() -> None:
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     first = permutation(50, 4, 9)
-    np.random.seed(2)  # noqa: NPY002
+    np.random.seed(2)
     assert np.array_equal(first, permutation(50, 4, 9))
 
 

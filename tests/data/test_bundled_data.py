@@ -41,7 +41,7 @@ def inputs(split: Split) -> Any:
 
 
 def test_every_file_has_its_checksum_and_its_source() -> None:
-    assert NAMES == sorted(path.name for path in FOLDER.glob("*.gz"))
+    assert sorted(path.name for path in FOLDER.glob("*.gz")) == NAMES
     readme = (FOLDER / "README.md").read_text("utf-8")
     for name in NAMES:
         assert f"`{name}`" in readme

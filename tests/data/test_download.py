@@ -153,6 +153,15 @@ def test_without_a_network(tmp_path: Path) -> None:
     assert empty(tmp_path)
 
 
+def test_a_server_that_keeps_silent(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url, target = f"http://127.0.0.1:{silent.getsockname()[1]}/f", tmp_path / "f"
+        text = f"cannot download {url} (timed out); fetch it elsewhere and put it at {target}"
+        with says(text):
+            download(url, target, timeout=0.05)
+    assert empty(tmp_path)
+
+
 @pytest.mark.parametrize("url", ["ftp://example.org/f", "data:,f", "/etc/passwd"])
 def test_other_schemes(tmp_path: Path, url: str) -> None:
     with says(f"{url}: not an address to download from; use https, http or file"):

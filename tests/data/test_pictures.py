@@ -38,6 +38,24 @@ def test_one_bit_and_sixteen_bits(tmp_path: Path) -> None:
     assert np.array_equal(read_image(write_picture(tmp_path / "16.png", words))[..., 0], GREY)
 
 
+def test_more_than_sixteen_bits(tmp_path: Path) -> None:
+    floats = write_picture(tmp_path / "f.tif", GREY.astype(np.float32))
+    assert np.array_equal(read_image(floats)[..., 0], GREY)
+    small = write_picture(tmp_path / "i.tif", GREY.astype(np.int32))
+    assert np.array_equal(read_image(small)[..., 0], GREY)
+    large = write_picture(tmp_path / "l.tif", GREY.astype(np.int32) * 256 + 255)
+    assert np.array_equal(read_image(large)[..., 0], GREY)
+
+
+def test_palettes(tmp_path: Path) -> None:
+    Image.fromarray(GREY).convert("P").save(tmp_path / "grey.png")
+    assert np.array_equal(read_image(tmp_path / "grey.png")[..., 0], GREY)
+    bands = np.zeros((4, 4, 3), np.uint8)
+    bands[:2] = 255, 0, 0
+    Image.fromarray(bands).quantize(4).save(tmp_path / "colour.png")
+    assert np.array_equal(read_image(tmp_path / "colour.png"), bands)
+
+
 def test_transparency_lies_on_white(tmp_path: Path) -> None:
     pixels = np.zeros((2, 2, 4), np.uint8)
     pixels[0, 0] = 10, 20, 30, 255

@@ -9,7 +9,7 @@ depends only on kernels before it, so the kernels never form a cycle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -99,18 +99,20 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
     Where a tensor turns out to be needed in memory, or to be recomputed too often, the
     grouping starts again with that tensor anchored.
     """
-    order = _small_first(topological(roots))
+    order = topological(roots)
+    small = _made_of_state(order)
+    order.sort(key=lambda node: node not in small)
     stored = _needed_in_memory(order, roots, fuse)
     gapless = set(roots)
     while True:
         insets = find_insets([n for n in order if n in stored], gapless) if fuse else {}
         grouper = _Grouper(order, stored | set(insets), fuse, insets)
         try:
-            grouping = grouper.run()
+            grouping = grouper.run(small)
         except Unsplittable as blocked:
-            if blocked.node not in insets:
+            if blocked.node not in insets and blocked.node not in small - stored:
                 raise
-            gapless.add(blocked.node)
+            (gapless if blocked.node in insets else stored).add(blocked.node)
             continue
         stored |= grouper.stored - set(insets)
         wasteful = _recomputed_too_often(grouping) - stored if fuse else set()
@@ -119,10 +121,10 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
         stored |= wasteful
 
 
-def _small_first(order: Sequence[Tensor]) -> list[Tensor]:
-    """Put what is small and made of state alone to the front: a schedule, a repeated bias.
+def _made_of_state(order: Sequence[Tensor]) -> set[Tensor]:
+    """The leaves and what is small and made of them alone: a schedule, a repeated bias.
 
-    A kernel that uses it may then be joined by later tensors without waiting for it.
+    They come first, so that a kernel that uses them may be joined without waiting for them.
     """
     early: set[Tensor] = set()
     for node in order:
@@ -131,7 +133,7 @@ def _small_first(order: Sequence[Tensor]) -> list[Tensor]:
         )
         if is_leaf(node) or (cheap and all(source in early for source in node.inputs)):
             early.add(node)
-    return sorted(order, key=lambda node: node not in early)
+    return early
 
 
 def is_leaf(node: Tensor) -> bool:
@@ -181,7 +183,12 @@ class _Grouper:
         self.grouping = Grouping([], {}, insets)
         self.drafts, self.home = self.grouping.drafts, self.grouping.home
 
-    def run(self) -> Grouping:
+    def run(self, small: Collection[Tensor]) -> Grouping:
+        """Visit every tensor; one that turns out to be needed in memory is anchored at once.
+
+        Raises Unsplittable where it should have been anchored before, as `small` ones are, or
+        cannot lie in memory as it does.
+        """
         for node in self.order:
             waiting = [node]
             while waiting:
@@ -189,7 +196,7 @@ class _Grouper:
                     self._visit(waiting[-1])
                     waiting.pop()
                 except Unsplittable as blocked:
-                    if blocked.node in self.stored:
+                    if blocked.node in self.stored or blocked.node in small:
                         raise
                     self.stored.add(blocked.node)
                     waiting.append(blocked.node)
@@ -381,8 +388,8 @@ class _Spread:
 
 
 def _moved(pulled: Pulled, move: Callable[[IndexMap], IndexMap]) -> Pulled:
-    inlined = {(node, move(where.unguarded())): None for node, where in pulled.inlined}
-    return Pulled(pulled.reads, inlined)
+    moved = {where: move(where.unguarded()) for where in {where for _, where in pulled.inlined}}
+    return Pulled(pulled.reads, {(node, moved[where]): None for node, where in pulled.inlined})
 
 
 def _split_for(where: IndexMap, blocked: Unsplittable) -> IndexMap:

@@ -3,15 +3,17 @@
 A kernel runs over a *domain*, a box of loops. Views (reshape, transpose, broadcast, slice,
 flip, pad) move no data: they only change the map from the domain to their source, so a
 kernel reads straight through them.
+
+The maps are named tuples, because grouping hashes and compares them a lot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from math import prod
+from typing import NamedTuple
 
 from ranvier.graph.ops import movement
 from ranvier.graph.tensor import Shape, Tensor
@@ -26,8 +28,7 @@ VIEWS = (
 )
 
 
-@dataclass(frozen=True)
-class Affine:
+class Affine(NamedTuple):
     """offset + sum of terms[i] * (index along domain dimension i)."""
 
     offset: int
@@ -48,21 +49,20 @@ class Affine:
             terms += [term * stride if n > 1 else 0 for n, stride in steps]
         return Affine(self.offset, tuple(terms))
 
-    def __add__(self, other: Affine) -> Affine:
+    def plus(self, other: Affine) -> Affine:
+        """Return the sum of both functions."""
         terms = tuple(a + b for a, b in zip(self.terms, other.terms, strict=True))
         return Affine(self.offset + other.offset, terms)
 
 
-@dataclass(frozen=True)
-class Guard:
+class Guard(NamedTuple):
     """A condition of a padded read: 0 <= index < size."""
 
     index: Affine
     size: int
 
 
-@dataclass(frozen=True)
-class IndexMap:
+class IndexMap(NamedTuple):
     """The index along each axis of a tensor as a function of the point of the domain."""
 
     domain: Shape

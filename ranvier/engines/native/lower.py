@@ -76,7 +76,7 @@ class _Lowering:
         if isinstance(node.op, POOLING):
             return lower_pooling(node)
         if isinstance(node.op, Sum | Max | Min):
-            return _reduction(node)
+            return _reduction(node, self.host.lanes(node.dtype))
         return self.narrowed(widened_pointwise(node, self.wide), node)
 
     def plain_convolution(self, node: Tensor) -> Tensor:
@@ -125,17 +125,17 @@ def _chunks(node: Tensor) -> int:
     return _divisor(images, CHUNKS)
 
 
-def _reduction(node: Tensor) -> Tensor:
+def _reduction(node: Tensor, lanes: int) -> Tensor:
     (source,), op = node.inputs, node.op
     assert isinstance(op, Sum | Max | Min)
     lengths = [source.shape[a] for a in op.axes]
     if source.size == 0 or node.size >= FEW_RESULTS or prod(lengths) < LONG_REDUCTION:
         return node
-    if isinstance(op, Sum) and op.axes == tuple(range(source.ndim - 1)):
+    if isinstance(op, Sum) and op.axes == tuple(range(source.ndim - 1)) and node.size < lanes:
         wide = _divisor(prod(lengths), WIDE // node.size)
         if wide > 1:  # several rows side by side, then those results
             rows = f.reshape(source, (prod(lengths) // wide, wide * node.size))
-            sums = _reduction(apply(Sum((0,)), rows))
+            sums = _reduction(apply(Sum((0,)), rows), lanes)
             return apply(Sum((0,)), f.reshape(sums, (wide, node.size)))
     if prod(lengths[:-1]) >= CHUNKS:  # row by row, then over the rows
         rows = apply(type(op)(op.axes[-1:]), source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ranvier.engines.native.indexmap import (
     VIEWS,
@@ -28,8 +28,7 @@ class Unsplittable(Exception):  # noqa: N818 (a signal to the scheduler, not an 
         self.view = view
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(NamedTuple):
     """A value that is not pulled further: `node` at position `at` of its contiguous array."""
 
     node: Tensor

@@ -191,7 +191,8 @@ def _multiply(
         products = e.element(b, m, e.mul(b, point, plan.product_step), scalar)
         with e.loop(b, 0, plan.rows.pieces) as piece:
             row, rows = e.piece_start(b, plan.rows, piece), e.piece_size(b, plan.rows, piece)
-            turn = e.add(b, e.mul(b, e.add(b, e.mul(b, panel, POINTS), point), plan.rows.pieces), piece)
+            matrix = e.add(b, e.mul(b, panel, POINTS), point)
+            turn = e.add(b, e.mul(b, matrix, plan.rows.pieces), piece)
             _ask_ahead(b, plan, ahead, turn)
             a = e.element(b, left, e.mul(b, row, plan.channels), scalar)
             tile = e.element(b, products, e.mul(b, row, width), scalar)

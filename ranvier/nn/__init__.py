@@ -1,0 +1,62 @@
+"""Networks: modules, layers, initial values, and the trace that says what a graph is for."""
+
+from ranvier.nn import initializers
+from ranvier.nn.layers.activations import (
+    ELU,
+    GELU,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Step,
+    Tanh,
+    softplus,
+)
+from ranvier.nn.layers.batchnorm import BatchNorm
+from ranvier.nn.layers.convolution import Conv
+from ranvier.nn.layers.dropout import Dropout
+from ranvier.nn.layers.embedding import Embedding
+from ranvier.nn.layers.flatten import Flatten
+from ranvier.nn.layers.layernorm import LayerNorm
+from ranvier.nn.layers.linear import Linear
+from ranvier.nn.layers.pooling import AvgPool, GlobalAvgPool, MaxPool
+from ranvier.nn.layers.residual import Residual
+from ranvier.nn.module import Module
+from ranvier.nn.sequential import Sequential
+from ranvier.nn.trace import Trace, trace
+from ranvier.nn.weights import Weights
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "AvgPool",
+    "BatchNorm",
+    "Conv",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GlobalAvgPool",
+    "Identity",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "MaxPool",
+    "Module",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Step",
+    "Tanh",
+    "Trace",
+    "Weights",
+    "initializers",
+    "softplus",
+    "trace",
+]

@@ -1,0 +1,108 @@
+"""Activation layers, each a function of one number except softmax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ranvier.errors import InputError
+from ranvier.graph import functions as f
+from ranvier.graph.compositions import gelu, relu, softmax
+from ranvier.graph.tensor import Tensor
+from ranvier.nn.module import Module
+
+
+def softplus(x: Any) -> Tensor:
+    """log(1 + exp(x)), safe for large x; its gradient is the sigmoid, also at 0."""
+    x = f.as_tensor(x)
+    size = f.abs(x)
+    return (x + size) * 0.5 + f.log(f.exp(-size) + 1.0)
+
+
+class Identity(Module):
+    """x itself."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Step(Module):
+    """1 where x >= 0, else 0; no gradient (McCulloch & Pitts, 1943)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return f.step(x)
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(-x)), between 0 and 1."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return f.sigmoid(x)
+
+
+class Tanh(Module):
+    """The hyperbolic tangent, between -1 and 1."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return f.tanh(x)
+
+
+class ReLU(Module):
+    """max(x, 0) (Nair & Hinton, 2010)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return relu(x)
+
+
+class LeakyReLU(Module):
+    """x where positive, else slope x (Maas, Hannun & Ng, 2013)."""
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = slope
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return f.where(x > 0, x, x * self.slope)
+
+
+class ELU(Module):
+    """x where positive, else alpha (exp(x) - 1) (Clevert, Unterthiner & Hochreiter, 2016)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def __call__(self, x: Tensor) -> Tensor:
+        # The branch that `where` drops must not overflow: its gradient would be 0 * inf.
+        below = (f.exp(f.minimum(x, 0)) - 1) * self.alpha
+        return f.where(x > 0, x, below)
+
+
+class GELU(Module):
+    """x times the normal distribution function of x (Hendrycks & Gimpel, 2016)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return gelu(x)
+
+
+class SiLU(Module):
+    """x sigmoid(x), also called swish (Elfwing, Uchibe & Doya, 2018)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x * f.sigmoid(x)
+
+
+class Softplus(Module):
+    """log(1 + exp(x)), a smooth ReLU."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return softplus(x)
+
+
+class Softmax(Module):
+    """exp(x) divided by its sum along `axis`. Losses take logits, so no net ends with it."""
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not -x.ndim <= self.axis < x.ndim:
+            raise InputError(f"axis {self.axis} does not fit a tensor of {x.ndim} axes")
+        return softmax(x, self.axis)

@@ -1,0 +1,99 @@
+"""`Conv`, convolution over one or two spatial axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ranvier.errors import InputError, ShapeError
+from ranvier.graph.images import Padding, PerAxis, convolution
+from ranvier.graph.leaves import Parameter
+from ranvier.graph.tensor import Shape, Tensor
+from ranvier.nn import initializers
+from ranvier.nn.initializers import Initializer
+from ranvier.nn.module import Module, by
+
+
+class Conv(Module):
+    """Convolve [batch, *spatial, in] to [batch, *positions, channels].
+
+    channels: how many feature maps come out.
+    kernel: its side, or one number for each spatial axis: [height, width] for images; one
+        number serves images and sequences [batch, time, feature] alike.
+    stride, dilation: one number, or one for each spatial axis; 1 by default.
+    padding: "valid" (none), "same" (positions = ceil(length / stride)), a number of zeros at
+        every border, or a number or pair (before, after) for each spatial axis.
+    groups: how many blocks the channels are split into, each convolved by itself.
+
+    weight: [*kernel, in / groups, channels], by default He's normal values, made for ReLU
+    (He et al., 2015). bias: [channels], zeros at first. The layer goes back to Fukushima's
+    neocognitron (1980) and LeCun et al., "Backpropagation applied to handwritten zip code
+    recognition", 1989.
+    """
+
+    weight: Parameter
+    bias: Parameter
+
+    def __init__(
+        self,
+        channels: int,
+        kernel: PerAxis,
+        stride: PerAxis = 1,
+        padding: Padding = "valid",
+        dilation: PerAxis = 1,
+        groups: int = 1,
+        use_bias: bool = True,
+        init: Initializer | None = None,
+    ) -> None:
+        if channels < 1 or groups < 1 or channels % groups:
+            raise InputError(
+                f"Conv: {channels} channels in {groups} groups; use a positive multiple of groups"
+            )
+        self.channels = channels
+        self.kernel = kernel
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+        self.use_bias = use_bias
+        self.init = init or initializers.HeNormal()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        kernel = self._kernel(x)
+        inputs = self._inputs(x, len(kernel))
+        shape = (*kernel, inputs // self.groups, self.channels)
+        weight = self.param("weight", shape, self.init, x.dtype)
+        y = convolution(x, weight, self.stride, self.padding, self.dilation, self.groups)
+        if not self.use_bias:
+            return y
+        return y + self.param("bias", (self.channels,), initializers.zeros, x.dtype)
+
+    def _kernel(self, x: Tensor) -> Shape:
+        rank = x.ndim - 2
+        given = tuple(self.kernel) if isinstance(self.kernel, Sequence) else (self.kernel,) * rank
+        if rank not in (1, 2) or len(given) != rank:
+            axes = "1 or 2 spatial axes" if isinstance(self.kernel, int) else f"{len(given)}"
+            raise ShapeError(
+                f"expected an input [batch, *spatial, channel] with {axes} between batch and "
+                f"channel, got {by(x.shape) or 'a scalar'}; reshape it, with a channel axis last"
+            )
+        return given
+
+    def _inputs(self, x: Tensor, rank: int) -> int:
+        """The channels of `x`, checked against the weight of earlier calls and the groups."""
+        inputs = x.shape[-1]
+        known = getattr(self, "weight", None)
+        expected = inputs if known is None else known.shape[-2] * self.groups
+        if inputs != expected:
+            mend = "give it the channels that it was built for, or make a new Conv"
+            if x.shape[1] == expected:
+                order = (0, *range(2, rank + 2), 1)
+                mend = f"the channels seem to stand first: use rv.transpose(x, {order})"
+            raise ShapeError(
+                f"expected {expected} input channels, got {inputs} (input {by(x.shape)}); {mend}"
+            )
+        if inputs % self.groups:
+            raise ShapeError(
+                f"{inputs} input channels do not split into {self.groups} groups "
+                f"(input {by(x.shape)}); choose groups that divide both"
+            )
+        return inputs

@@ -1,0 +1,52 @@
+"""`Linear`, a fully connected layer."""
+
+from __future__ import annotations
+
+from ranvier.errors import InputError, ShapeError
+from ranvier.graph import functions as f
+from ranvier.graph.leaves import Parameter
+from ranvier.graph.tensor import Tensor
+from ranvier.nn import initializers
+from ranvier.nn.initializers import Initializer
+from ranvier.nn.module import Module, by
+
+
+class Linear(Module):
+    """x @ weight + bias: [..., in] to [..., features]; the inputs are counted at the first call.
+
+    weight: [in, features], by default Glorot's uniform values (Glorot & Bengio, 2010).
+    bias: [features], zeros at first.
+    """
+
+    weight: Parameter
+    bias: Parameter
+
+    def __init__(
+        self, features: int, use_bias: bool = True, init: Initializer | None = None
+    ) -> None:
+        if features < 1:
+            raise InputError(f"Linear: features is {features}; use 1 or more")
+        self.features = features
+        self.use_bias = use_bias
+        self.init = init or initializers.GlorotUniform()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.ndim == 0:
+            raise ShapeError("expected an input [..., features], got a scalar; reshape it")
+        inputs = x.shape[-1]
+        known = getattr(self, "weight", None)
+        if known is not None and known.shape[0] != inputs:
+            raise ShapeError(
+                f"expected {known.shape[0]} input features, got {inputs} (input {by(x.shape)}); "
+                f"{_mend(x, known.shape[0])}"
+            )
+        y = f.matmul(x, self.param("weight", (inputs, self.features), self.init, x.dtype))
+        if not self.use_bias:
+            return y
+        return y + self.param("bias", (self.features,), initializers.zeros, x.dtype)
+
+
+def _mend(x: Tensor, features: int) -> str:
+    if x.ndim > 2 and x.size // x.shape[0] == features:
+        return "put nn.Flatten() before the layer"
+    return "give it inputs of the size that it was built for, or make a new Linear"
