@@ -64,6 +64,7 @@ from ranvier.graph.functions import (
 )
 from ranvier.graph.images import average_pool, convolution, max_pool
 from ranvier.graph.leaves import Buffer, Parameter, State, constant, input
+from ranvier.graph.statistics import moments
 from ranvier.graph.tensor import Tensor
 
 __version__ = "0.1.0"
@@ -119,6 +120,7 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "moments",
     "multiply",
     "negative",
     "not_equal",

@@ -7,6 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from image_recipes import convolve, pool
 
 import ranvier as rv
 from ranvier.graph.tensor import Shape, Tensor
@@ -422,6 +423,7 @@ def fragment(b: Builder) -> None:
 RECIPES = (
     arithmetic, smooth, reduction, reorder, product, part, kink, exponential, positive, division,
     extreme, decision, whole, comparison, truth, choice, conversion, whole_reduction, repeat,
-    surround, join, gather, chance, fragment, arithmetic, reduction, reorder, fragment,
+    surround, join, gather, chance, fragment, convolve, pool, arithmetic, reduction, reorder,
+    fragment, smooth,
 )  # fmt: skip
 """Every recipe, the simplest first, so that Hypothesis shrinks towards those."""

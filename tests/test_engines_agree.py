@@ -184,7 +184,7 @@ def test_the_generator_covers_every_op(dtype: str) -> None:
     """Some of a few hundred graphs use each op, gradients, and every kind of update."""
     seen: set[str] = set()
 
-    @settings(max_examples=300)
+    @settings(max_examples=400)
     @given(graph_cases(dtype))
     def collect(case: GraphCase) -> None:
         seen.update(tensor.op.name for tensor in topological(case.roots))

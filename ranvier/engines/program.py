@@ -123,7 +123,13 @@ class Program(ABC):
         }
 
     def _argument(self, name: str, tensor: Tensor, value: Any, steps: int | None) -> Argument:
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            raise ShapeError(
+                f"input {name!r} is a nested list whose rows differ in length; make them equally "
+                "long"
+            ) from None
         plain = not isinstance(value, np.ndarray | np.generic) and array.dtype.kind in "fiub"
         if plain and not _loses(array, tensor.dtype):
             array = array.astype(tensor.dtype)

@@ -104,12 +104,22 @@ def _geometry(
     elif isinstance(padding, str):
         raise ShapeError(f'{name}: padding is "valid", "same", or numbers, not {padding!r}')
     else:
-        each = (padding,) * rank if isinstance(padding, int) else tuple(padding)
-        pairs = [(p, p) if isinstance(p, int) else (p[0], p[1]) for p in each]
+        pairs = _pairs(name, padding, rank)
     if len(pairs) != rank:
         raise ShapeError(f"{name}: padding {padding} is not for {rank} spatial axes")
     before, after = tuple(lo for lo, _ in pairs), tuple(hi for _, hi in pairs)
     return Geometry(strides, before, after, dilations, groups)
+
+
+def _pairs(name: str, padding: Any, rank: int) -> list[tuple[int, int]]:
+    """The zeros before and after each axis, from one number or one number or pair for each."""
+    whole = hasattr(padding, "__index__")
+    pairs = [
+        f.whole_numbers(f"{name}: padding", p) for p in ([padding] * rank if whole else padding)
+    ]
+    if any(len(pair) > 2 for pair in pairs):
+        raise ShapeError(f"{name}: padding {padding} has more than two numbers for an axis")
+    return [(pair[0], pair[-1]) for pair in pairs]
 
 
 def _same(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
@@ -120,7 +130,8 @@ def _same(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, in
 
 
 def _per_axis(name: str, what: str, value: PerAxis, rank: int) -> Shape:
-    values = (value,) * rank if isinstance(value, int) else tuple(value)
+    values = f.whole_numbers(f"{name}: {what}", value)
+    values = values * rank if len(values) == 1 else values
     if len(values) != rank:
         raise ShapeError(f"{name}: {what} {values} is not for {rank} spatial axes")
     return values

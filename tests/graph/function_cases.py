@@ -340,3 +340,88 @@ def one_hot() -> Pairs:
     for index in (np.array([[0, 2], [1, 1]]), np.array(2), np.array([0, 3], np.int32)):
         yield rv.one_hot(index, 3), np.asarray(index[..., None] == np.arange(3)).astype("f")
     yield rv.one_hot(np.array([1], "u1"), 2, rv.int64), np.array([[0, 1]])
+
+
+def _convolved(
+    x: np.ndarray, w: np.ndarray, stride: int, before: int, after: int, dilation: int, groups: int
+) -> np.ndarray:
+    """A two-dimensional convolution, element by element."""
+    padded = np.pad(x, [(0, 0), (before, after), (before, after), (0, 0)])
+    kh, kw, c, f = w.shape
+    reach = [(k - 1) * dilation + 1 for k in (kh, kw)]
+    positions = [(n - r) // stride + 1 for n, r in zip(padded.shape[1:3], reach, strict=True)]
+    out = np.zeros((len(x), *positions, f))
+    for b, i, j, o in np.ndindex(out.shape):
+        first = o // (f // groups) * c
+        for p, q, k in np.ndindex(kh, kw, c):
+            pixel = padded[b, i * stride + p * dilation, j * stride + q * dilation, first + k]
+            out[b, i, j, o] += pixel * w[p, q, k, o]
+    return out
+
+
+@case
+def convolution() -> Pairs:
+    for kernel, stride, before, after, dilation, groups in (
+        (3, 1, 0, 0, 1, 1), (3, 1, 1, 1, 1, 1), (2, 2, 0, 1, 1, 2), (3, 2, 2, 1, 2, 1),
+        (1, 3, 0, 0, 1, 1), (4, 1, 2, 1, 1, 2),
+    ):  # fmt: skip
+        x, w = normal(2, 7, 6, 2 * groups), normal(kernel, kernel, 2, 3 * groups)
+        wanted = _convolved(x, w, stride, before, after, dilation, groups)
+        padding = [(before, after)] * 2
+        yield rv.convolution(x, w, stride, padding, dilation, groups), wanted
+    x, w = normal(1, 7, 5, 2), normal(3, 3, 2, 2)
+    yield rv.convolution(x, w, padding="same"), _convolved(x, w, 1, 1, 1, 1, 1)
+    yield rv.convolution(x, w, 2, "same"), _convolved(x, w, 2, 1, 1, 1, 1)
+    yield rv.convolution(x, w, padding=np.int64(1)), _convolved(x, w, 1, 1, 1, 1, 1)
+    yield (
+        rv.convolution(x[:, 0], w[0], np.int32(1)),
+        _convolved(x[:, :1], w[:1], 1, 0, 0, 1, 1)[:, 0],
+    )
+
+
+def _windows(x: np.ndarray, window: int, stride: int, padding: int) -> Iterator[Any]:
+    """Each position of a window with what it sees: [batch, elements, channels]."""
+    h, w = x.shape[1:3]
+    positions = [(n + 2 * padding - window) // stride + 1 for n in (h, w)]
+    for i, j in np.ndindex(*positions):
+        rows, columns = (
+            range(at * stride - padding, at * stride - padding + window) for at in (i, j)
+        )
+        seen = [x[:, r, c] for r in rows for c in columns if 0 <= r < h and 0 <= c < w]
+        yield (i, j), np.stack(seen, 1)
+
+
+def _pool(name: str, wanted: Callable[..., np.ndarray]) -> None:
+    def pairs() -> Pairs:
+        for window, stride, padding in ((2, 2, 0), (3, 2, 1), (2, 1, 1), (3, 3, 0), (1, 2, 0)):
+            x = normal(2, 7, 5, 3)
+            values = {at: wanted(seen, axis=1) for at, seen in _windows(x, window, stride, padding)}
+            rows, columns = (max(at[axis] for at in values) + 1 for axis in (0, 1))
+            stacked = [np.stack([values[i, j] for j in range(columns)], 1) for i in range(rows)]
+            yield getattr(rv, name)(x, window, stride, padding), np.stack(stacked, 1)
+        x = normal(1, 4, 6, 2)
+        tiles = wanted(x.reshape(1, 2, 2, 3, 2, 2), axis=(2, 4))
+        yield getattr(rv, name)(x, np.int64(2)), tiles
+        yield getattr(rv, name)(x, (2, 2), padding="same"), tiles
+        yield getattr(rv, name)(x[:, 0], 2), wanted(x[:, 0].reshape(1, 3, 2, 2), axis=2)
+
+    CASES[name] = pairs
+
+
+_pool("max_pool", np.max)
+_pool("average_pool", np.mean)
+
+
+@case
+def moments() -> Pairs:
+    for scale, shift in ((1, 0), (3, 50), (0.01, -2)):
+        x = normal(4, 5, 6, 3) * scale + shift
+        for axis in ((0, 1, 2), (0,), (1, 2), 3):
+            mean, variance = rv.moments(x, axis)
+            yield mean, x.mean(axis)
+            yield variance, x.var(axis)
+    x, w = normal(4, 5, 3), np.array([1.0, 0.0, 2.0, 1.0])
+    mean, variance = rv.moments(x, (0, 1), rv.constant(w[:, None, None]))
+    yield mean, np.average(x.mean(1), 0, w)
+    centred = x - np.average(x.mean(1), 0, w)
+    yield variance, np.average((centred**2).mean(1), 0, w)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import image_cases
 import numpy as np
 
 import ranvier as rv
@@ -222,6 +223,7 @@ DIFFERENTIABLE: dict[str, Draw] = {
     "matmul": _matmul,
     "take": _take,
     "scatter_add": _scatter_add,
+    **image_cases.DIFFERENTIABLE,
 }
 
 FLAT: dict[str, Draw] = {
@@ -243,6 +245,7 @@ DISCRETE: dict[str, Draw] = {
     "argmax": _reduction(reduction.ArgMax, apart, single=True),
     "random_bits": _random(random.RandomBits, (rv.uint8, rv.int32)),
     "random_uniform": _random(random.RandomUniform, (rv.float32, rv.float64)),
+    **image_cases.DISCRETE,
 }
 """Ops that declare that they are not differentiable."""
 
@@ -389,6 +392,7 @@ REFUSED: dict[str, list[Refusal]] = {
         (random.RandomUniform((2,), rv.int32, 0), [((), _L), ((), _L)], DTypeError),
         (random.RandomUniform((2,), rv.float32, -1), [((), _L), ((), _L)], ShapeError),
     ],
+    **image_cases.REFUSED,
 }
 
 TAKES_ANYTHING = ("stop_gradient", "cast")

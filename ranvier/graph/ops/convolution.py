@@ -99,6 +99,7 @@ class Convolution(Op):
     """
 
     name = "convolution"
+    arity = 2
     geometry: Geometry
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
@@ -147,6 +148,7 @@ class ConvolutionInputGradient(Op):
     """g [b, *positions, f], w [*k, c / groups, f] give the gradient [b, *spatial, c]."""
 
     name = "convolution_input_gradient"
+    arity = 2
     geometry: Geometry
     spatial: Shape
 
@@ -190,6 +192,7 @@ class ConvolutionWeightGradient(Op):
     """x [b, *s, c], g [b, *positions, f] give the gradient [*kernel, c / groups, f]."""
 
     name = "convolution_weight_gradient"
+    arity = 2
     geometry: Geometry
     kernel: Shape
 

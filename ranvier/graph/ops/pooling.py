@@ -77,6 +77,7 @@ class MaxPool(Op):
     """The largest element of each window; NaN if any element is."""
 
     name = "max_pool"
+    arity = 1
     window: Window
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
@@ -96,6 +97,7 @@ class MaxPoolChoice(Op):
     """Which element of each window is the first largest, as an int32 number into the window."""
 
     name = "max_pool_choice"
+    arity = 1
     differentiable = False
     window: Window
 
@@ -112,6 +114,7 @@ class Unpool(Op):
     """g and the chosen elements, both [b, *positions, c], give [b, *spatial, c]: g put back."""
 
     name = "unpool"
+    arity = 2
     window: Window
     spatial: Shape
 
@@ -137,6 +140,7 @@ class PoolChosen(Op):
     """x [b, *s, c] at the chosen element of each window: [b, *positions, c]."""
 
     name = "pool_chosen"
+    arity = 2
     window: Window
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
@@ -163,6 +167,7 @@ class SumPool(Op):
     """The sum of each window; outside the image are zeros."""
 
     name = "sum_pool"
+    arity = 1
     window: Window
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
@@ -180,6 +185,7 @@ class SumUnpool(Op):
     """g [b, *positions, c] added to every element of its window: [b, *spatial, c]."""
 
     name = "sum_unpool"
+    arity = 1
     window: Window
     spatial: Shape
 

@@ -13,9 +13,9 @@ from ranvier.nn.module import Module
 
 def softplus(x: Any) -> Tensor:
     """log(1 + exp(x)), safe for large x; its gradient is the sigmoid, also at 0."""
-    x = f.as_tensor(x)
-    size = f.abs(x)
-    return (x + size) * 0.5 + f.log(f.exp(-size) + 1.0)
+    value = f.as_tensor(x)
+    size = f.abs(value)
+    return f.add((value + size) * 0.5, f.log(f.exp(-size) + 1.0))
 
 
 class Identity(Module):

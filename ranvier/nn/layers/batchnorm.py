@@ -75,9 +75,9 @@ def _statistics(x: Tensor, trace: Trace) -> tuple[Tensor, Tensor, Tensor | float
     """The mean and variance of each channel, and what makes the variance unbiased."""
     axes = tuple(range(x.ndim - 1))
     if trace.weights is None:
-        count = prod(x.shape[:-1])
+        elements = prod(x.shape[:-1])
         middle = mean(x, axes)
-        return middle, mean((x - middle) * (x - middle), axes), count / max(count - 1, 1)
+        return middle, mean((x - middle) * (x - middle), axes), elements / max(elements - 1, 1)
     if trace.weights.shape != x.shape[:1]:
         raise ShapeError(
             f"the trace has {trace.weights.shape[0]} sample weights, the input {by(x.shape)} "

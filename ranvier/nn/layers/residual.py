@@ -39,6 +39,4 @@ def _mend(y: Tensor, beside: Tensor) -> str:
         return "let both give the same shape"
     stride = round(beside.shape[1] / max(y.shape[1], 1))
     strided = f", stride={stride}" if stride > 1 else ""
-    return f"let both give the same shape, for instance with shortcut=nn.Conv({y.shape[-1]}, 1" + (
-        f"{strided})"
-    )
+    return f"let both agree, for instance with shortcut=nn.Conv({y.shape[-1]}, 1{strided})"

@@ -1,0 +1,302 @@
+"""Optimizers: rules that make new parameters of gradients, as part of the step's graph.
+
+`optimizer.updates(loss, parameters)` returns the new value of each parameter and of the
+optimizer's own state, for `rv.compile`. All share two buffers: `step`, int64, the number of
+finished updates, and `learning_rate_scale`, float32, which callbacks may set between calls.
+The learning rate is a number or a schedule, times that scale.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from ranvier import dtypes
+from ranvier.errors import InputError
+from ranvier.graph import functions as f
+from ranvier.graph.backprop import gradients
+from ranvier.graph.leaves import Buffer, Parameter, State
+from ranvier.graph.tensor import Tensor
+from ranvier.named import Named
+from ranvier.schedules import Schedule, as_schedule
+
+Rate = float | Schedule | Mapping[str, Any]
+Parameters = Mapping[str, Parameter] | Sequence[Parameter]
+
+
+@dataclass(eq=False)
+class Optimizer(Named):
+    """Base. A class names its `slots`, zeros like each parameter at first, and gives `rule`.
+
+    learning_rate: a number or a schedule.
+    clip_norm: gradients are scaled so that the norm of all together is at most this (Pascanu,
+        Mikolov & Bengio, "On the difficulty of training recurrent neural networks", 2013).
+    clip_value: each element of the gradients is moved into [-clip_value, clip_value], before
+        the norm is taken.
+    """
+
+    family: ClassVar[dict[str, type[Any]]] = {}
+    slots: ClassVar[tuple[str, ...]] = ()
+
+    learning_rate: Rate = 0.01
+    clip_norm: float | None = field(default=None, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
+    step: Buffer = field(init=False, repr=False)
+    learning_rate_scale: Buffer = field(init=False, repr=False)
+    _slots: dict[Parameter, dict[str, Buffer]] = field(init=False, repr=False)
+    _labels: dict[Parameter, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.learning_rate, Mapping):
+            self.learning_rate = as_schedule(self.learning_rate)
+        as_schedule(self.learning_rate)  # refuses a bad rate
+        for label in ("clip_norm", "clip_value"):
+            limit = getattr(self, label)
+            if limit is not None and not limit > 0:
+                raise InputError(f"{self.name}: {label} is {limit}; use a positive number or None")
+        self.step = Buffer(np.int64(0), name="step")
+        self.learning_rate_scale = Buffer(np.float32(1), name="learning_rate_scale")
+        self._slots = {}
+        self._labels = {}
+
+    @abstractmethod
+    def rule(
+        self, parameter: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the new parameter and the new value of each slot."""
+
+    def updates(
+        self, loss: Tensor | Sequence[Tensor], parameters: Parameters
+    ) -> dict[State, Tensor]:
+        """Return the new value of each parameter, slot and counter.
+
+        loss: a scalar to differentiate, or the gradient of each parameter, in order.
+        parameters: by path, as `net.parameters()` gives them, or in a sequence. Their slots are
+            made at the first call and shared by later ones.
+        """
+        named = _named(parameters)
+        slopes = gradients(loss, list(named.values())) if isinstance(loss, Tensor) else list(loss)
+        if len(slopes) != len(named):
+            raise InputError(f"{len(slopes)} gradients for {len(named)} parameters; give one each")
+        slopes = clipped(slopes, self.clip_norm, self.clip_value)
+        rate = as_schedule(self.learning_rate)(self.step) * self.learning_rate_scale
+        new: dict[State, Tensor] = {self.step: self.step + 1}
+        for (path, parameter), slope in zip(named.items(), slopes, strict=True):
+            slots = self._slots_of(path, parameter)
+            local = f.cast(rate, parameter.dtype)
+            new[parameter], moved = self.rule(parameter, slope, local, slots)
+            new.update({slots[name]: value for name, value in moved.items()})
+        return new
+
+    def state(self) -> dict[str, Buffer]:
+        """Return all state by path: `step`, `learning_rate_scale`, `conv1.weight.velocity`, …"""
+        slots = {
+            f"{self._labels[parameter]}.{name}": buffer
+            for parameter, own in self._slots.items()
+            for name, buffer in own.items()
+        }
+        return {"step": self.step, "learning_rate_scale": self.learning_rate_scale, **slots}
+
+    def fresh(self) -> Self:
+        """Return an optimizer with the same settings and no history."""
+        return self.from_config(self.config())
+
+    def _slots_of(self, path: str, parameter: Parameter) -> dict[str, Buffer]:
+        if parameter not in self._slots:
+            zeros = np.zeros(parameter.shape, parameter.dtype)
+            self._labels[parameter] = path
+            self._slots[parameter] = {
+                name: Buffer(zeros, name=f"{path}.{name}") for name in self.slots
+            }
+        return self._slots[parameter]
+
+    def _corrected(self, beta: float, like: Tensor) -> Tensor:
+        """1 - beta ** t, t being the number of this update, from 1; worked out in float64."""
+        count = f.cast(self.step + 1, dtypes.float64)
+        return f.cast(1.0 - f.power(beta, count), like.dtype)
+
+    def _check_shares(self, **shares: float) -> None:
+        for label, value in shares.items():
+            if not 0 <= value < 1:
+                raise InputError(f"{self.name}: {label} is {value}; use a number in [0, 1)")
+
+
+def _named(parameters: Parameters) -> dict[str, Parameter]:
+    if isinstance(parameters, Mapping):
+        return dict(parameters)
+    named = {p.label or f"parameter{i}": p for i, p in enumerate(parameters)}
+    if len(named) != len(parameters):
+        raise InputError("two parameters share a name; pass a mapping from paths to parameters")
+    return named
+
+
+def clipped(
+    slopes: Sequence[Tensor], norm: float | None = None, value: float | None = None
+) -> list[Tensor]:
+    """Return gradients with each element within ±value, then all scaled to at most `norm`."""
+    found = list(slopes)
+    if value is not None:
+        found = [f.maximum(f.minimum(g, value), -value) for g in found]
+    if norm is not None and found:
+        scale = f.minimum(norm / global_norm(found), 1.0)
+        found = [g * f.cast(scale, g.dtype) for g in found]
+    return found
+
+
+def global_norm(slopes: Sequence[Tensor]) -> Tensor:
+    """The Euclidean norm of all gradients together, a float32 scalar."""
+    squares = [f.cast(f.sum(g * g), dtypes.float32) for g in slopes]
+    total = squares[0]
+    for square in squares[1:]:
+        total = total + square
+    return f.sqrt(total)
+
+
+# ---------------------------------------------------------------- the optimizers
+
+
+@dataclass(eq=False)
+class SGD(Optimizer):
+    """p <- p - rate g (Robbins & Monro, "A stochastic approximation method", 1951)."""
+
+    name = "sgd"
+
+    def rule(
+        self, parameter: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return parameter - rate * gradient, {}
+
+
+@dataclass(eq=False)
+class Momentum(Optimizer):
+    """The last step, rescaled, added to the new one: v <- momentum v - rate g;  p <- p + v.
+
+    Polyak, 1964; Rumelhart, Hinton & Williams, "Learning representations by back-propagating
+    errors", 1986.
+    """
+
+    name = "momentum"
+    slots = ("velocity",)
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_shares(momentum=self.momentum)
+
+    def rule(
+        self, parameter: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        velocity = slots["velocity"] * self.momentum - rate * gradient
+        return parameter + velocity, {"velocity": velocity}
+
+
+@dataclass(eq=False)
+class Nesterov(Momentum):
+    """v <- momentum v - rate g;  p <- p + momentum v - rate g.
+
+    Nesterov, 1983, as Sutskever et al. write it, "On the importance of initialization and
+    momentum in deep learning", 2013, with p at the point that the momentum leads to.
+    """
+
+    name = "nesterov"
+
+    def rule(
+        self, parameter: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        velocity = slots["velocity"] * self.momentum - rate * gradient
+        ahead = velocity * self.momentum - rate * gradient
+        return parameter + ahead, {"velocity": velocity}
+
+
+@dataclass(eq=False)
+class RMSprop(Optimizer):
+    """s <- decay s + (1 - decay) g²;  p <- p - rate g / (sqrt(s) + epsilon).
+
+    Tieleman & Hinton, lecture 6.5 of "Neural networks for machine learning", 2012.
+    """
+
+    name = "rmsprop"
+    slots = ("square",)
+    learning_rate: Rate = 1e-3
+    decay: float = 0.9
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_shares(decay=self.decay)
+
+    def rule(
+        self, parameter: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        square = slots["square"] * self.decay + gradient * gradient * (1 - self.decay)
+        return parameter - rate * gradient / (f.sqrt(square) + self.epsilon), {"square": square}
+
+
+@dataclass(eq=False)
+class Adam(Optimizer):
+    """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g²;
+    p <- p - rate m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon),  t = 1, 2, …
+
+    Kingma & Ba, "Adam: a method for stochastic optimization", 2015.
+    """
+
+    name = "adam"
+    slots = ("first_moment", "second_moment")
+    learning_rate: Rate = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_shares(beta1=self.beta1, beta2=self.beta2)
+
+    def rule(
+        self, parameter: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        first = slots["first_moment"] * self.beta1 + gradient * (1 - self.beta1)
+        second = slots["second_moment"] * self.beta2 + gradient * gradient * (1 - self.beta2)
+        # Scalars first: two roots and quotients for the whole parameter, not for each element.
+        scaled = rate / self._corrected(self.beta1, parameter)
+        spread = f.rsqrt(self._corrected(self.beta2, parameter))
+        move = scaled * first / (f.sqrt(second) * spread + self.epsilon)
+        return parameter - move, {"first_moment": first, "second_moment": second}
+
+
+@dataclass(eq=False)
+class AdamW(Adam):
+    """Adam, after p <- p - rate weight_decay p, apart from the gradient.
+
+    Parameters of one axis, which are biases and the gains and shifts of norms, do not decay
+    unless `decay_vectors` is set.
+
+    Loshchilov & Hutter, "Decoupled weight decay regularization", 2019.
+    """
+
+    name = "adamw"
+    weight_decay: float = 0.01
+    decay_vectors: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
+            raise InputError(f"adamw: weight_decay is {self.weight_decay}; use 0 or more")
+
+    def rule(
+        self, parameter: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        decays = self.weight_decay > 0 and (parameter.ndim > 1 or self.decay_vectors)
+        left = parameter * (1.0 - rate * self.weight_decay) if decays else parameter
+        return super().rule(left, gradient, rate, slots)
+
+
+def get(optimizer: str | Optimizer | Mapping[str, Any]) -> Optimizer:
+    """Return an optimizer for itself, its name (with default arguments) or a configuration."""
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    return Optimizer.from_config({"name": optimizer} if isinstance(optimizer, str) else optimizer)
