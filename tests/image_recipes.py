@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import ranvier as rv
 from ranvier.graph.images import PerAxis
-from ranvier.graph.ops.convolution import Geometry
-from ranvier.graph.ops.pooling import MaxPoolChoice, PoolChosen, Window
+from ranvier.graph.ops.convolution import (
+    Convolution,
+    ConvolutionInputGradient,
+    ConvolutionWeightGradient,
+)
+from ranvier.graph.ops.pooling import MaxPool, MaxPoolChoice, PoolChosen, Unpool
 from ranvier.graph.tensor import Shape, Tensor, apply
 
 if TYPE_CHECKING:
@@ -58,9 +62,17 @@ def convolve(b: Builder) -> None:
     stride: PerAxis = _numbers(b, len(spatial), 1, 1, 2, 3)
     w = b.leaf((*kernel, channels // groups, groups * b.choose((1, 2, 3, 8, 17))))
     out = rv.convolution(image, w.tensor, stride, padding, dilation, groups)
-    grid = None if x.grid is None or w.grid is None else x.grid + w.grid
     terms = prod(w.tensor.shape[:-1])
-    b.put(out, grid, bound=terms * x.largest * w.largest)
+    if b.flag():
+        grid = None if x.grid is None or w.grid is None else x.grid + w.grid
+        b.put(out, grid, bound=terms * x.largest * w.largest)
+        return
+    g, op = b.leaf(out.shape).tensor, out.op
+    assert isinstance(op, Convolution)
+    if b.flag():
+        b.put(apply(ConvolutionInputGradient(op.geometry, spatial), g, w.tensor))
+    else:
+        b.put(apply(ConvolutionWeightGradient(op.geometry, kernel), image, g))
 
 
 def pool(b: Builder) -> None:
@@ -73,10 +85,14 @@ def pool(b: Builder) -> None:
     if b.flag():
         b.put(rv.average_pool(image, lengths, stride, padding))
     elif b.kinked(x):
+        pooled = rv.max_pool(image, lengths, stride, padding)
         if b.flag():
-            b.put(rv.max_pool(image, lengths, stride, padding), x.grid)
+            b.put(pooled, x.grid)
+            return
+        assert isinstance(pooled.op, MaxPool)
+        window = pooled.op.window
+        chosen = apply(MaxPoolChoice(window), image)
+        if b.flag():
+            b.put(apply(PoolChosen(window), b.leaf(image.shape).tensor, chosen))
         else:
-            sides = tuple(tuple(pair[side] for pair in padding) for side in (0, 1))
-            window = Window(lengths, Geometry(stride, *sides, (1,) * len(lengths)))
-            other = b.leaf(image.shape)
-            b.put(apply(PoolChosen(window), other.tensor, apply(MaxPoolChoice(window), image)))
+            b.put(apply(Unpool(window, spatial), b.leaf(pooled.shape).tensor, chosen))

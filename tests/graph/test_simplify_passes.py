@@ -34,6 +34,8 @@ def simple(tensor: Tensor, *passes: str) -> Tensor:
 # ---------------------------------------------------------------- each pass alone
 
 
+KERNEL, VECTOR = (rv.Buffer(np.ones(shape, np.float32)) for shape in ((2, 4, 5), (5,)))
+
 CASES: list[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = [
     ("views", lambda x: x.reshape(12).reshape(2, 6), lambda x: x.reshape(2, 6)),
     ("views", lambda x: x.reshape(12).reshape(3, 4), lambda x: x),
@@ -123,6 +125,11 @@ CASES: list[tuple[str, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] 
     ("reductions", lambda x: rv.sum(rv.broadcast_to(x, (8, 3, 4)), 0), lambda x: x * 8.0),
     ("reductions", lambda x: rv.max(x.T, 0), lambda x: rv.max(x, 1)),
     ("products", lambda x: (x @ x.T).T, lambda x: x.T.T @ x.T),
+    (
+        "scales",
+        lambda x: (rv.convolution(x.reshape(1, 3, 4), KERNEL) + VECTOR) * VECTOR,
+        lambda x: rv.convolution(x.reshape(1, 3, 4), KERNEL * VECTOR) + VECTOR * VECTOR,
+    ),
     ("share", lambda x: rv.exp(x) * rv.exp(x), lambda x: (lambda e: e * e)(rv.exp(x))),
 ]
 

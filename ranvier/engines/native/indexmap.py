@@ -56,9 +56,9 @@ class Affine(NamedTuple):
 
 
 class Guard(NamedTuple):
-    """A condition of a padded read: 0 <= index < size."""
+    """A condition of a padded read: 0 <= at < size."""
 
-    index: Affine
+    at: Affine
     size: int
 
 
@@ -80,7 +80,7 @@ class IndexMap(NamedTuple):
     def refined(self, pieces: Sequence[Shape]) -> IndexMap:
         """Return the same map after each domain dimension i was split into pieces[i]."""
         domain = tuple(n for split in pieces for n in split)
-        guards = tuple(Guard(g.index.refined(pieces), g.size) for g in self.guards)
+        guards = tuple(Guard(g.at.refined(pieces), g.size) for g in self.guards)
         return IndexMap(domain, tuple(a.refined(pieces) for a in self.axes), guards)
 
 

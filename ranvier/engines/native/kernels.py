@@ -381,4 +381,4 @@ def _affine(at: Affine) -> str:
 
 
 def _guards(guards: tuple[Guard, ...]) -> str:
-    return "".join(f" if 0 <= {_affine(g.index)} < {g.size}" for g in guards)
+    return "".join(f" if 0 <= {_affine(g.at)} < {g.size}" for g in guards)

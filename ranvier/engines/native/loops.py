@@ -123,7 +123,7 @@ def permuted(body: Body, order: Sequence[int]) -> Body:
 
 def _mapped(body: Body, change) -> tuple[Instruction, ...]:  # type: ignore[no-untyped-def]
     def guards(old: tuple[Guard, ...]) -> tuple[Guard, ...]:
-        return tuple(Guard(change(g.index), g.size) for g in old)
+        return tuple(Guard(change(g.at), g.size) for g in old)
 
     changed: list[Instruction] = []
     for x in body.instructions:

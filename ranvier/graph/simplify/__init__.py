@@ -15,6 +15,7 @@ from ranvier.graph.simplify.fold import fold
 from ranvier.graph.simplify.lifting import lift
 from ranvier.graph.simplify.reductions import products, reductions
 from ranvier.graph.simplify.rules import Pass, RulePass
+from ranvier.graph.simplify.scales import scales
 from ranvier.graph.simplify.share import share
 from ranvier.graph.simplify.views import views
 from ranvier.graph.tensor import Tensor
@@ -27,6 +28,7 @@ PASSES: Mapping[str, Pass] = {
     "lift": lift,
     "reductions": reductions,
     "products": products,
+    "scales": scales,
     "share": share,
 }
 """Every pass by name, in the order in which they run."""

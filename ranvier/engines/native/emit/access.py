@@ -48,8 +48,8 @@ def guard_mask(b: Value, guards: Sequence[Guard], point: Point) -> Value:
     """Whether all guards hold: i1, or a vector of them where one depends on the lane."""
     holds: Value = ir.Constant(I1, 1)
     for guard in guards:
-        index = position(b, guard.index, point)
-        step = stride(guard.index, point)
+        index = position(b, guard.at, point)
+        step = stride(guard.at, point)
         if step:
             index = b.add(e.splat(b, index, point.lanes), _steps(step, point.lanes))
         limit = literal(index.type, guard.size)

@@ -135,9 +135,9 @@ def positions(x: Instruction) -> list[Affine]:
     """The affine functions of the domain that `x` evaluates."""
     match x:
         case Load():
-            return [x.at, *(g.index for g in x.guards)]
+            return [x.at, *(g.at for g in x.guards)]
         case Choose():
-            return [g.index for g in x.guards]
+            return [g.at for g in x.guards]
         case Store():
             return [x.at]
         case _:
