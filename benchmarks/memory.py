@@ -1,4 +1,5 @@
-"""Growth of the resident size: `python memory.py steps NAME` or `python memory.py compiles N`."""
+"""Growth of the resident size: `python memory.py steps NAME` `python memory.py compiles N`
+or `python memory.py arena NAME`."""
 
 from __future__ import annotations
 
@@ -45,6 +46,12 @@ def over_compiles(count: int) -> dict[str, float]:
     return {"kilobytes": (resident() - before) / 1e3 / count, "compiles": count}
 
 
+def arena(name: str) -> dict[str, float]:
+    """The temporaries of a step."""
+    program = steps.STEPS[name]().compile()
+    return {"kilobytes": program.schedule.arena.size / 1e3}
+
+
 def _compile_and_release(width: int, rate: float) -> None:
     x = rv.input((32, 8))
     weight = rv.Parameter(np.ones((8, width), np.float32))
@@ -57,4 +64,5 @@ def _compile_and_release(width: int, rate: float) -> None:
 
 if __name__ == "__main__":
     kind, argument = sys.argv[1:]
-    print(json.dumps(over_steps(argument) if kind == "steps" else over_compiles(int(argument))))
+    measures = {"steps": over_steps, "arena": arena, "compiles": lambda n: over_compiles(int(n))}
+    print(json.dumps(measures[kind](argument)))

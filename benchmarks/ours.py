@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import data
+import images
 import numpy as np
 import steps
 import worker
@@ -42,6 +44,14 @@ def matmul_case(name: str) -> worker.Case:
     }
     program(steps=1, **arrays)
     return lambda count: program(steps=count, **arrays)
+
+
+def layer_case(name: str, kind: str) -> worker.Case:
+    """One pass of a single convolution."""
+    result, kept = images.layer(name, kind)
+    program = rv.compile({}, {}, {kept: result}, threads=host().cores)
+    program(steps=1)
+    return lambda count: program(steps=count)
 
 
 def many_case(name: str) -> worker.Case:
@@ -88,6 +98,9 @@ def cases() -> dict[str, Callable[[], worker.Case]]:
     found: dict[str, Callable[[], worker.Case]] = {"peak": peak_case}
     for name in MATMULS:
         found[f"matmul-{name}"] = functools.partial(matmul_case, name)
+    for name in data.LAYERS:
+        for kind in data.passes(name):
+            found[f"{name}-{kind}"] = functools.partial(layer_case, name, kind)
     for name in steps.STEPS:
         found[f"{name}-many"] = functools.partial(many_case, name)
         found[f"{name}-single"] = functools.partial(single_case, name)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 
 import data
+import peer_images
 import torch
 import worker
 from torch import nn
@@ -35,7 +36,7 @@ def network(name: str) -> nn.Sequential:
 
 def optimizer(name: str, net: nn.Module, **options: bool) -> torch.optim.Optimizer:
     """The optimizer of the table."""
-    if name == "mlp":
+    if name not in ("small", "autoencoder"):
         rule = data.MOMENTUM
         return torch.optim.SGD(net.parameters(), rule.rate, rule.momentum, **options)
     adam = data.ADAM
@@ -46,14 +47,20 @@ def optimizer(name: str, net: nn.Module, **options: bool) -> torch.optim.Optimiz
 
 def step_case(name: str, mode: str) -> worker.Case:
     """Training steps; `mode` is eager or compiled."""
-    net = network(name)
-    resident = {key: torch.from_numpy(value) for key, value in data.dataset(name).items()}
+    pictures = name in data.IMAGES
+    net = peer_images.network(name) if pictures else network(name)
+    resident = (
+        peer_images.resident(name)
+        if pictures
+        else {key: torch.from_numpy(value) for key, value in data.dataset(name).items()}
+    )
+    labels = "y" in resident and name != "small"
     resident.setdefault("y", resident["x"])
-    distance = nn.functional.cross_entropy if name == "mlp" else nn.functional.mse_loss
-    index = torch.from_numpy(data.batches(4096))
+    distance = nn.functional.cross_entropy if labels else nn.functional.mse_loss
+    index = torch.from_numpy(peer_images.batches(name) if pictures else data.batches(4096))
 
     def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return distance(net(x), y)
+        return (net(x) ** 2).mean() if name == "residual" else distance(net(x), y)
 
     compiled = mode == "compiled"
     loss = torch.compile(loss_of, fullgraph=True) if compiled else loss_of
@@ -66,7 +73,9 @@ def step_case(name: str, mode: str) -> worker.Case:
         for i in range(count):
             rows = index[i % len(index)]
             x = resident["x"].index_select(0, rows)
-            y = x if name == "autoencoder" else resident["y"].index_select(0, rows)
+            if name == "residual":
+                x.requires_grad_()
+            y = x if name in ("autoencoder", "residual") else resident["y"].index_select(0, rows)
             rule.zero_grad(set_to_none=True)
             value = loss(x, y)
             value.backward()
@@ -79,18 +88,22 @@ def step_case(name: str, mode: str) -> worker.Case:
 
 def cases() -> dict[str, Callable[[], worker.Case]]:
     """Every case by name."""
-    return {
+    found = {
         f"{name}-{mode}": functools.partial(step_case, name, mode)
-        for name in data.SIZES
+        for name in data.STEPS
         for mode in ("eager", "compiled")
     }
+    for name in data.LAYERS:
+        for kind in data.passes(name):
+            found[f"{name}-{kind}"] = functools.partial(peer_images.layer_case, name, kind)
+    return found
 
 
 if __name__ == "__main__":
     torch.set_num_threads(CORES or 1)
     torch.set_flush_denormal(True)
     if sys.argv[1:] == ["--losses"]:
-        for name in data.SIZES:
+        for name in (*data.SIZES, "lenet5", "residual"):
             found = step_case(name, "eager")(20)
             print(name, *(f"{float(value):.6f}" for value in found))
     else:

@@ -1,8 +1,8 @@
 """The table of figures: `python benchmarks/run.py --peer-python PATH --markdown FILE`.
 
-Sections: matmul (share of the measured peak), steps (training steps beside PyTorch), start
-(import and compilation in fresh processes), memory (growth of the resident size), losses (the
-first 20 of each step beside the reference engine and PyTorch).
+Sections: matmul and convolutions (share of the measured peak), steps (training steps beside
+PyTorch), start (import and compilation in fresh processes), memory (growth of the resident
+size), losses (the first 20 of each step beside the reference engine and PyTorch).
 """
 
 from __future__ import annotations
@@ -93,6 +93,48 @@ def matmul(report: Report, settings: Settings) -> None:
             )
 
 
+def convolutions(report: Report, settings: Settings) -> None:
+    """Every distinct convolution of two residual networks, and their sums weighted by FLOPs."""
+    import ours
+
+    columns = ["layer", "pass", "ms", "share of peak", "PyTorch ms", "÷ PyTorch"]
+    report.table("Convolutions, float32", columns)
+    sums: dict[tuple[str, str], list[list[float]]] = {}
+    with ExitStack() as open_:
+        own, other = (open_.enter_context(Contender(sys.executable, OURS)) for _ in range(2))
+        peer = open_.enter_context(Contender(settings.peer, TORCH)) if settings.peer else None
+        for name in filter(settings.wants, data.LAYERS):
+            for kind in data.passes(name):
+                case, layer = f"{name}-{kind}", data.LAYERS[name]
+                entries = {"ours": Entry(own, case), "peak": Entry(other, "peak")}
+                if peer:
+                    entries["torch"] = Entry(peer, case)
+                times = compare(entries, settings.rounds)
+                peaks = _rates(times["peak"], ours.peak_flops())
+                floor = [layer.flops / peak / 1e6 for peak in peaks]
+                theirs = times.get("torch", [float("nan")] * len(floor))
+                _layer_row(report, [name, kind], times["ours"], floor, theirs)
+                weighted = [[t * layer.count for t in ts] for ts in (times["ours"], floor, theirs)]
+                sums.setdefault((name.partition("-")[0], kind), []).append(weighted)
+    for (network, kind), layers in sums.items():
+        totals = [
+            [sum(round_) for round_ in zip(*t, strict=True)] for t in zip(*layers, strict=True)
+        ]
+        _layer_row(report, [f"**{network}, all**", kind], *totals)
+
+
+def _layer_row(
+    report: Report,
+    head: list[str],
+    ours: Sequence[float],
+    floor: Sequence[float],
+    theirs: Sequence[float],
+) -> None:
+    """One row: our time, the time at the measured peak, and PyTorch's."""
+    share, ratio = ratios(floor, ours).text(".0%"), ratios(ours, theirs).text(".2f")
+    report.row([*head, Figure(tuple(ours)).text(), share, Figure(tuple(theirs)).text(), ratio])
+
+
 def training_steps(report: Report, settings: Settings) -> None:
     """Training steps, many in a call and one by one, beside PyTorch."""
     import ours
@@ -102,7 +144,7 @@ def training_steps(report: Report, settings: Settings) -> None:
     with ExitStack() as open_:
         own, other = (open_.enter_context(Contender(sys.executable, OURS)) for _ in range(2))
         peer = open_.enter_context(Contender(settings.peer, TORCH)) if settings.peer else None
-        for name in filter(settings.wants, data.SIZES):
+        for name in filter(settings.wants, data.STEPS):
             entries = {"ours, many steps a call": Entry(own, f"{name}-many")}
             if peer:
                 entries["PyTorch eager"] = Entry(peer, f"{name}-eager")
@@ -131,7 +173,7 @@ def _step_rows(
 def start(report: Report, settings: Settings) -> None:
     """Import and compilation, each in a fresh process; the cache is fresh where it says cold."""
     report.table("Start, seconds", ["step", "import", "compile, cold", "compile, from the cache"])
-    for name in filter(settings.wants, data.SIZES):
+    for name in filter(settings.wants, data.STEPS):
         cold, warm = [], []
         for _ in range(settings.rounds):
             with tempfile.TemporaryDirectory() as cache:
@@ -148,6 +190,16 @@ def memory(report: Report, settings: Settings) -> None:
     for name in filter(settings.wants, ("small", "mlp")):
         grown = _child("memory.py", "steps", name)
         report.row([f"10,000 steps of {name}, in all", f"{grown['kilobytes']:.0f}"])
+    if settings.wants("resnet34"):
+        report.row(
+            [
+                "arena of a step of resnet34",
+                f"{_child('memory.py', 'arena', 'resnet34')['kilobytes']:.0f}",
+            ]
+        )
+        if settings.peer:
+            grown = _child("peer_memory.py", "resnet34", python=settings.peer)
+            report.row(["the same step in PyTorch, at its peak", f"{grown['kilobytes']:.0f}"])
     if settings.wants("compiles"):
         grown = _child("memory.py", "compiles", str(COMPILES), cache="")
         report.row(
@@ -162,7 +214,7 @@ def losses(report: Report, settings: Settings) -> None:
 
     report.table("Losses of steps 1, 10 and 20", ["step", "engine", "losses", "largest difference"])
     peer = _torch_losses(settings.peer) if settings.peer else {}
-    for name in filter(settings.wants, data.SIZES):
+    for name in filter(settings.wants, (*data.SIZES, "lenet5", "residual")):
         found = {}
         for engine in ("reference", "native"):
             step = steps.STEPS[name]()
@@ -188,12 +240,14 @@ def _rates(milliseconds: Sequence[float], flops: int) -> tuple[float, ...]:
     return tuple(flops / ms / 1e6 for ms in milliseconds)
 
 
-def _child(script: str, *arguments: str, cache: str | None = None) -> dict[str, float]:
+def _child(
+    script: str, *arguments: str, cache: str | None = None, python: str = sys.executable
+) -> dict[str, float]:
     """Run a script in a fresh process and return the JSON object that it prints."""
     environment = dict(os.environ)
     if cache is not None:
         environment["RANVIER_CACHE"] = cache
-    command = [sys.executable, str(HERE / script), *arguments]
+    command = [python, str(HERE / script), *arguments]
     out = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     found: dict[str, float] = json.loads(out.stdout)
     return found
@@ -202,6 +256,7 @@ def _child(script: str, *arguments: str, cache: str | None = None) -> dict[str, 
 SECTIONS: dict[str, Callable[[Report, Settings], None]] = {
     "losses": losses,
     "matmul": matmul,
+    "convolutions": convolutions,
     "steps": training_steps,
     "start": start,
     "memory": memory,

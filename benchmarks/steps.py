@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import data
+import images
 import numpy as np
 
 import ranvier as rv
@@ -72,6 +73,45 @@ def autoencoder() -> Step:
     return _step("autoencoder", inputs, loss, adam(loss, net.parameters))
 
 
+# ---------------------------------------------------------------- on pictures
+
+
+def _classifier(name: str) -> Step:
+    """Cross-entropy, stochastic gradient descent with momentum."""
+    inputs, batch = _resident(name)
+    net = images.Network()
+    loss = cross_entropy(images.CLASSIFIERS[name](net, batch["x"]), batch["y"])
+    updates = {**net.statistics, **momentum(loss, net.parameters)}
+    return _step(name, inputs, loss, updates)
+
+
+def lenet5() -> Step:
+    """LeNet-5, tanh, average pooling."""
+    return _classifier("lenet5")
+
+
+def resnet20() -> Step:
+    """ResNet-20 for pictures of 32x32."""
+    return _classifier("resnet20")
+
+
+def resnet34() -> Step:
+    """ResNet-34 for pictures of 224x224."""
+    return _classifier("resnet34")
+
+
+def residual() -> Step:
+    """One residual block in the middle of a network: the gradient of its input is kept, too."""
+    inputs, batch = _resident("residual")
+    net = images.Network()
+    y = net.block(batch["x"], batch["x"].shape[-1])
+    loss = rv.mean(y * y)
+    (grad,) = rv.gradients(loss, [batch["x"]])
+    kept = rv.Buffer(np.zeros(grad.shape, np.float32), name="input.gradient")
+    updates = {**net.statistics, **momentum(loss, net.parameters), kept: grad}
+    return _step("residual", inputs, loss, updates)
+
+
 # ---------------------------------------------------------------- two more, for tests
 
 
@@ -116,7 +156,18 @@ def attention(batch: int = 6, rows: int = 40, time: int = 24) -> Step:
 
 
 STEPS: dict[str, Callable[[], Step]] = {
-    builder.__name__: builder for builder in (small, mlp, autoencoder, norm_net, attention)
+    builder.__name__: builder
+    for builder in (
+        small,
+        mlp,
+        autoencoder,
+        norm_net,
+        attention,
+        lenet5,
+        residual,
+        resnet20,
+        resnet34,
+    )
 }
 
 
@@ -254,16 +305,21 @@ def _step(
     loss: rv.Tensor,
     updates: Mapping[rv.State, rv.Tensor],
 ) -> Step:
-    return Step(inputs, {"loss": loss}, updates, data.dataset(name), data.flops(name))
+    return Step(inputs, {"loss": loss}, updates, _arrays(name), data.flops(name))
 
 
 def _resident(name: str) -> tuple[dict[str, rv.Tensor], dict[str, rv.Tensor]]:
     """The inputs of a step over the data set `name`, and the batch that it gathers."""
-    arrays = data.dataset(name)
+    arrays = _arrays(name)
     inputs = {key: _input(key, array.shape, array.dtype) for key, array in arrays.items()}
-    index = _input("index", (data.BATCH,), rv.int64)
+    size = data.IMAGES[name][0] if name in data.IMAGES else data.BATCH
+    index = _input("index", (size,), rv.int64)
     batch = {key: rv.take(tensor, index) for key, tensor in inputs.items()}
     return {**inputs, "index": index}, batch
+
+
+def _arrays(name: str) -> dict[str, Any]:
+    return data.pictures(name) if name in data.IMAGES else data.dataset(name)
 
 
 def _input(name: str, shape: tuple[int, ...], dtype: object = rv.float32) -> rv.Tensor:
