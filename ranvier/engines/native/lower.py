@@ -41,6 +41,8 @@ CHUNKS = 16
 """The largest number of chunks of a split reduction or product."""
 FEW_RESULTS = 64
 LONG_REDUCTION = 1 << 13
+LONG_STATISTICS = 1 << 18
+"""Elements from which on a reduction to channels reads memory in order."""
 WIDE = 64
 """Columns that a sum over rows works on at once."""
 FEW_TILES = 16
@@ -129,7 +131,11 @@ def _reduction(node: Tensor, lanes: int) -> Tensor:
     (source,), op = node.inputs, node.op
     assert isinstance(op, Sum | Max | Min)
     lengths = [source.shape[a] for a in op.axes]
-    if source.size == 0 or node.size >= FEW_RESULTS or prod(lengths) < LONG_REDUCTION:
+    if source.size == 0:
+        return node
+    if op.axes == tuple(range(source.ndim - 1)) and source.ndim > 2 and node.size >= lanes:
+        return _by_image_rows(node)
+    if node.size >= FEW_RESULTS or prod(lengths) < LONG_REDUCTION:
         return node
     if isinstance(op, Sum) and op.axes == tuple(range(source.ndim - 1)) and node.size < lanes:
         wide = _divisor(prod(lengths), WIDE // node.size)
@@ -150,6 +156,22 @@ def _reduction(node: Tensor, lanes: int) -> Tensor:
     partial = apply(type(op)(inner), split)
     kept = np.cumsum([a not in inner for a in range(split.ndim)])
     return apply(type(op)((int(kept[longest]) - 1,)), partial)
+
+
+def _by_image_rows(node: Tensor) -> Tensor:
+    """A reduction of [..., channels] to [channels], first of parts that lie in sequence.
+
+    Threads then read memory in order, each its own part, and not some of the channels of all.
+    """
+    (source,), op = node.inputs, node.op
+    assert isinstance(op, Sum | Max | Min)
+    if source.size < LONG_STATISTICS:
+        return node
+    first = next(a for a in range(1, source.ndim) if prod(source.shape[:a]) >= CHUNKS)
+    if first == source.ndim - 1:
+        return node
+    rows = apply(type(op)(op.axes[first:]), source)
+    return apply(type(op)(op.axes[:first]), rows)
 
 
 def _divisor(length: int, most: int) -> int:
