@@ -50,6 +50,12 @@ def test_any_number_of_threads_for_the_autoencoder(runs: int) -> None:
     check_same_bits(STEPS["autoencoder"](), steps=2, runs=runs)
 
 
+@pytest.mark.parametrize("name", ["lenet5", "residual"])
+@pytest.mark.parametrize("runs", [2, pytest.param(RUNS, marks=pytest.mark.slow)])
+def test_any_number_of_threads_for_pictures(name: str, runs: int) -> None:
+    check_same_bits(STEPS[name](), steps=2, runs=runs)
+
+
 # ------------------------------------------------------------ every thread has a share
 
 ENOUGH = 16 << 10
@@ -68,7 +74,7 @@ def check_shares(program: NativeProgram, threads: int) -> int:
     return divided
 
 
-@pytest.mark.parametrize("name", ["mlp", "norm_net"])
+@pytest.mark.parametrize("name", ["mlp", "norm_net", "lenet5"])
 def test_threads_divide_each_kernel_of_a_step(name: str) -> None:
     step = STEPS[name]()
     program = compiled(step, threads=1, in_place=False)
