@@ -85,7 +85,7 @@ def _classified(
     true = true.astype(np.int64)
     if found.shape != true.shape:
         raise ShapeError(f"predictions {scores.shape} and targets {wanted.shape} do not fit")
-    if true.size and not (0 <= true.min() and true.max() < classes):
+    if true.size and (true.min() < 0 or true.max() >= classes):
         raise InputError(f"a target is outside 0 to {classes - 1}, the classes of the predictions")
     return found, true, _weights(weights, len(true)), classes
 
@@ -116,7 +116,7 @@ def _of_classes(values: np.ndarray, predictions: Any) -> float:
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
+    return np.where(below > 0, above / np.where(below > 0, below, 1), 0)
 
 
 def precision(predictions: Any, targets: Any, weights: Any = None) -> float:
