@@ -2,6 +2,8 @@
 
 # ruff: noqa: A004 (the names are NumPy's)
 
+from ranvier import losses, metrics, nn, optim, regularization, schedules
+from ranvier.data import registry as datasets
 from ranvier.dtypes import bfloat16, bool_, float32, float64, int32, int64, uint8
 from ranvier.engines.compile import compile
 from ranvier.engines.program import Options, Program
@@ -66,6 +68,7 @@ from ranvier.graph.images import average_pool, convolution, max_pool
 from ranvier.graph.leaves import Buffer, Parameter, State, constant, input
 from ranvier.graph.statistics import moments
 from ranvier.graph.tensor import Tensor
+from ranvier.nn.trace import trace
 
 __version__ = "0.1.0"
 
@@ -90,6 +93,7 @@ __all__ = [
     "constant",
     "convolution",
     "cos",
+    "datasets",
     "divide",
     "equal",
     "erf",
@@ -113,27 +117,33 @@ __all__ = [
     "logical_and",
     "logical_not",
     "logical_or",
+    "losses",
     "matmul",
     "max",
     "max_pool",
     "maximum",
     "mean",
+    "metrics",
     "min",
     "minimum",
     "moments",
     "multiply",
     "negative",
+    "nn",
     "not_equal",
     "one_hot",
     "ones_like",
+    "optim",
     "pad",
     "power",
     "random_bits",
     "random_uniform",
+    "regularization",
     "relu",
     "reshape",
     "rsqrt",
     "scatter_add",
+    "schedules",
     "sigmoid",
     "sign",
     "sin",
@@ -147,6 +157,7 @@ __all__ = [
     "swapaxes",
     "take",
     "tanh",
+    "trace",
     "transpose",
     "uint8",
     "var",

@@ -104,9 +104,9 @@ def test_a_wrong_block_is_noticed() -> None:
     assert expectations(page) == {block.line: "3\n"}
 
 
-def test_the_public_names_are_all_on_the_engine_page() -> None:
-    page = (ROOT / "docs/engine.md").read_text(encoding="utf-8")
-    words = set(re.findall(r"\w+", page))
+def test_the_public_names_are_all_on_the_pages_for_users() -> None:
+    pages = [(ROOT / f"docs/{name}.md").read_text("utf-8") for name in ("engine", "networks")]
+    words = set(re.findall(r"\w+", " ".join(pages)))
     assert [name for name in rv.__all__ if name not in words | {"__version__"}] == []
 
 

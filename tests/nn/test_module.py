@@ -140,8 +140,8 @@ def test_initial_values_depend_on_seed_and_path_alone() -> None:
 
 def test_initial_values_are_the_same_tomorrow() -> None:
     rng = initializers.generator(7, "conv1.weight")
-    assert rng.integers(0, 2**63) == 1
-    assert stream("dropout1") == 1
+    assert rng.integers(0, 2**63) == 863211343197350431
+    assert stream("dropout1") == 1560401551
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_writing_weights_is_checked() -> None:
     net = net_of_two()
     with pytest.raises(ShapeError, match=r"^linear1.weight has shape \(4, 3\), the array \(3, 4\)"):
         net.weights["linear1.weight"] = normal(3, 4)
-    with pytest.raises(DTypeError, match="linear1.bias is float32, the array int64; convert"):
+    with pytest.raises(DTypeError, match=r"linear1.bias is float32, the array int64; convert"):
         net.weights["linear1.bias"] = np.zeros(3, np.int64)
     with pytest.raises(InputError, match=r"no weights at 'linear1.wait'; near it are linear1.wei"):
         net.weights["linear1.wait"]
@@ -259,7 +259,7 @@ def test_a_shape_error_in_a_module_of_ones_own_names_it() -> None:
 
 
 def test_names_of_the_module_itself_are_refused() -> None:
-    with pytest.raises(InputError, match="Sequential.weights: every module has 'weights' already"):
+    with pytest.raises(InputError, match=r"Sequential.weights: every module has 'weights'"):
         nn.Sequential(weights=nn.Linear(3))
 
 
@@ -282,17 +282,17 @@ def test_the_trace_ends_with_its_block() -> None:
             assert not current().training
         assert current() is outer
     assert not current().training
-    with pytest.raises(ShapeError, match="trace: the step must be an int64 scalar"):
-        with trace(training=True, step=rv.constant(0.0)):
-            pass
+    wrong = trace(training=True, step=rv.constant(0.0))
+    with pytest.raises(ShapeError, match="trace: the step must be an int64 scalar"), wrong:
+        pass
 
 
 def test_a_program_input_may_be_the_seed_of_a_built_network_only() -> None:
     net, seed = nn.Sequential(nn.Linear(64), nn.Dropout()), rv.input((), rv.int64)
     x = rv.constant(np.ones((4, 8), np.float32))
-    with trace(training=True, seed=seed, step=rv.constant(0)):
-        with pytest.raises(InputError, match=r"^linear1: the trace's seed is computed"):
-            net(x)
+    refused = pytest.raises(InputError, match=r"^linear1: the trace's seed is computed")
+    with trace(training=True, seed=seed, step=rv.constant(0)), refused:
+        net(x)
     net.build(x)
     with trace(training=True, seed=seed, step=rv.constant(0)):
         y = net(x)

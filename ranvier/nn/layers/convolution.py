@@ -71,10 +71,11 @@ class Conv(Module):
         rank = x.ndim - 2
         given = tuple(self.kernel) if isinstance(self.kernel, Sequence) else (self.kernel,) * rank
         if rank not in (1, 2) or len(given) != rank:
-            axes = "1 or 2 spatial axes" if isinstance(self.kernel, int) else f"{len(given)}"
+            axes = "1 or 2" if isinstance(self.kernel, int) else f"{len(given)}"
             raise ShapeError(
-                f"expected an input [batch, *spatial, channel] with {axes} between batch and "
-                f"channel, got {by(x.shape) or 'a scalar'}; reshape it, with a channel axis last"
+                f"expected an input [batch, *spatial, channel] with {axes} spatial axes "
+                f"between batch and channel, got {by(x.shape) or 'a scalar'}; "
+                "reshape it, with a channel axis last"
             )
         return given
 
