@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ranvier.errors import ShapeError
+from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.ops.convolution import Convolution, Geometry
 from ranvier.graph.ops.pooling import MaxPool, SumPool, Window
@@ -37,11 +38,14 @@ def convolution(
     (before, after) for each spatial axis. Raises ShapeError or DTypeError.
     """
     x, weights = f.as_tensor(x), f.as_tensor(weights)
-    rank = x.ndim - 2
-    if rank not in (1, 2):
-        raise ShapeError(f"convolution: an image is [batch, *spatial, channels], not {x.shape}")
+    image = _spatial("convolution", x)
+    if weights.ndim != x.ndim:
+        raise ShapeError(
+            f"convolution: weights {weights.shape} must have {x.ndim} axes like image {x.shape}; "
+            "weights are [*kernel, channels / groups, outputs]"
+        )
     kernel = weights.shape[:-2]
-    geometry = _geometry("convolution", x.shape[1:-1], kernel, stride, padding, dilation, groups)
+    geometry = _geometry("convolution", image, kernel, stride, padding, dilation, groups)
     return apply(Convolution(geometry), x, weights)
 
 
@@ -65,6 +69,7 @@ def average_pool(
     """
     x = f.as_tensor(x)
     shape = _window("average_pool", x, window, stride, padding)
+    shape.infer("average_pool", x)  # Errors name the function, not the sum that it is made of.
     total = apply(SumPool(shape), x)
     if not any(shape.geometry.before) and not any(shape.geometry.after):
         return total * (1.0 / prod(shape.lengths))
@@ -76,12 +81,19 @@ def average_pool(
 def _window(
     name: str, x: Tensor, window: PerAxis, stride: PerAxis | None, padding: Padding
 ) -> Window:
-    rank = x.ndim - 2
-    if rank not in (1, 2):
-        raise ShapeError(f"{name}: an image is [batch, *spatial, channels], not {x.shape}")
-    lengths = _per_axis(name, "window", window, rank)
+    image = _spatial(name, x)
+    lengths = _per_axis(name, "window", window, len(image))
     stride = lengths if stride is None else stride
-    return Window(lengths, _geometry(name, x.shape[1:-1], lengths, stride, padding, 1, 1))
+    return Window(lengths, _geometry(name, image, lengths, stride, padding, 1, 1))
+
+
+def _spatial(name: str, x: Tensor) -> Shape:
+    if x.ndim not in (3, 4):
+        raise ShapeError(
+            f"{name}: an image is [batch, *spatial, channels] with one or two spatial axes, "
+            f"not {x.shape}; use reshape or expand_dims"
+        )
+    return x.shape[1:-1]
 
 
 def _geometry(
@@ -96,29 +108,36 @@ def _geometry(
     rank = len(image)
     strides = _per_axis(name, "stride", stride, rank)
     dilations = _per_axis(name, "dilation", dilation, rank)
-    if padding == "valid":
+    if not isinstance(padding, str):
+        pairs = _pairs(name, padding, rank)
+    elif padding == "valid":
         pairs = [(0, 0)] * rank
     elif padding == "same":
-        axes = zip(image, kernel, strides, dilations, strict=False)
+        axes = zip(image, kernel, strides, dilations, strict=True)
         pairs = [_same(n, k, s, d) for n, k, s, d in axes]
-    elif isinstance(padding, str):
-        raise ShapeError(f'{name}: padding is "valid", "same", or numbers, not {padding!r}')
     else:
-        pairs = _pairs(name, padding, rank)
-    if len(pairs) != rank:
-        raise ShapeError(f"{name}: padding {padding} is not for {rank} spatial axes")
+        raise ShapeError(f'{name}: padding is "valid", "same", or numbers, not {padding!r}')
     before, after = tuple(lo for lo, _ in pairs), tuple(hi for _, hi in pairs)
-    return Geometry(strides, before, after, dilations, groups)
+    try:
+        return Geometry(strides, before, after, dilations, index(groups))
+    except TypeError:
+        raise DTypeError(f"{name}: groups {groups!r} is not a whole number; use an int") from None
 
 
 def _pairs(name: str, padding: Any, rank: int) -> list[tuple[int, int]]:
     """The zeros before and after each axis, from one number or one number or pair for each."""
-    whole = hasattr(padding, "__index__")
-    pairs = [
-        f.whole_numbers(f"{name}: padding", p) for p in ([padding] * rank if whole else padding)
-    ]
-    if any(len(pair) > 2 for pair in pairs):
-        raise ShapeError(f"{name}: padding {padding} has more than two numbers for an axis")
+    label = f"{name}: padding"
+    try:
+        each = [index(padding)] * rank
+    except TypeError:
+        # Something that cannot be iterated over is left to `whole_numbers` to refuse.
+        each = list(padding if hasattr(padding, "__iter__") else f.whole_numbers(label, padding))
+    pairs = [f.whole_numbers(label, numbers) for numbers in each]
+    if len(pairs) != rank or any(len(pair) not in (1, 2) for pair in pairs):
+        raise ShapeError(
+            f"{label} {padding} must be one number, or one number or pair (before, after) for "
+            f"each of {rank} spatial axes"
+        )
     return [(pair[0], pair[-1]) for pair in pairs]
 
 
@@ -133,5 +152,9 @@ def _per_axis(name: str, what: str, value: PerAxis, rank: int) -> Shape:
     values = f.whole_numbers(f"{name}: {what}", value)
     values = values * rank if len(values) == 1 else values
     if len(values) != rank:
-        raise ShapeError(f"{name}: {what} {values} is not for {rank} spatial axes")
+        raise ShapeError(
+            f"{name}: {what} {values} must be one number, or one for each of {rank} spatial axes"
+        )
+    if min(values) < 1:
+        raise ShapeError(f"{name}: {what} {value} must be at least 1")
     return values

@@ -139,6 +139,8 @@ _NO_STRIDE = Geometry((0, 1), (0, 0), (0, 0), (1, 1))
 _NEGATIVE = Geometry((1, 1), (-1, 0), (0, 0), (1, 1))
 _UNEVEN = Geometry((1, 1), (0,), (0, 0), (1, 1))
 _WIDE = Geometry((1, 1), (2, 0), (0, 0), (1, 1))
+_DILATED = Window((2,), Geometry((1,), (2,), (2,), (3,)))
+"""On an image of one pixel it sees that pixel from some places, and from some nothing."""
 _PAIR, _F, _I = Window((2, 2), _PLAIN), "float32", "int32"
 _IMAGE, _POOLED, _WEIGHTS = (1, 4, 4, 2), (1, 3, 3, 2), (2, 2, 2, 2)
 
@@ -163,6 +165,9 @@ REFUSED: dict[str, list[Any]] = {
             (_PLAIN, _IMAGE, _F, ShapeError),
             (_PLAIN, (1, 3, 3, 3), _F, ShapeError),
             (_NO_STRIDE, _POOLED, _F, ShapeError),
+            (_PLAIN, _POOLED[1:], _F, ShapeError),
+            (Geometry((1, 1), (0, 0), (0, 0), (1, 1), 3), _POOLED, _F, ShapeError),
+            (Geometry((1,), (0,), (0,), (1,)), (1, 3, 2), _F, ShapeError),
         )
     ],
     "convolution_weight_gradient": [
@@ -172,6 +177,8 @@ REFUSED: dict[str, list[Any]] = {
             (_PLAIN, _IMAGE, _F, ShapeError),
             (_PLAIN, (2, 3, 3, 2), _F, ShapeError),
             (_GROUPS, (1, 3, 3, 3), _F, ShapeError),
+            (_NO_STRIDE, _POOLED, _F, ShapeError),
+            (_PLAIN, (), _F, ShapeError),
         )
     ],
     **{
@@ -181,6 +188,8 @@ REFUSED: dict[str, list[Any]] = {
             (kind(_PAIR), [((1, 1, 4, 2), _F)], ShapeError),
             (kind(Window((2, 2), _WIDE)), [(_IMAGE, _F)], ShapeError),
             (kind(Window((2,), _PLAIN)), [(_IMAGE, _F)], ShapeError),
+            (kind(Window((0, 2), _PLAIN)), [(_IMAGE, _F)], ShapeError),
+            (kind(_DILATED), [((1, 1, 2), _F)], ShapeError),
         ]
         for kind in (pooling.MaxPool, pooling.MaxPoolChoice, pooling.SumPool)
     },
@@ -189,14 +198,18 @@ REFUSED: dict[str, list[Any]] = {
         (pooling.Unpool(_PAIR, (4, 4)), [(_POOLED, _F), (_POOLED, _F)], DTypeError),
         (pooling.Unpool(_PAIR, (4, 4)), [(_IMAGE, _F), (_IMAGE, _I)], ShapeError),
         (pooling.Unpool(_PAIR, (4, 4)), [(_POOLED, _F), (_IMAGE, _I)], ShapeError),
+        (pooling.Unpool(_PAIR, (4,)), [(_POOLED, _F), (_POOLED, _I)], ShapeError),
+        (pooling.Unpool(Window((2,), _PLAIN), (4, 4)), [(_POOLED, _F)] * 2, ShapeError),
     ],
     "pool_chosen": [
         (pooling.PoolChosen(_PAIR), [(_IMAGE, _I), (_POOLED, _I)], DTypeError),
-        (pooling.PoolChosen(_PAIR), [(_IMAGE, _F), (_POOLED, "int64")], ShapeError),
+        (pooling.PoolChosen(_PAIR), [(_IMAGE, _F), (_POOLED, "int64")], DTypeError),
         (pooling.PoolChosen(_PAIR), [(_IMAGE, _F), (_IMAGE, _I)], ShapeError),
     ],
     "sum_unpool": [
         (pooling.SumUnpool(_PAIR, (4, 4)), [(_POOLED, _I)], DTypeError),
         (pooling.SumUnpool(_PAIR, (4, 4)), [(_IMAGE, _F)], ShapeError),
+        (pooling.SumUnpool(_PAIR, (4, 4)), [((), _F)], ShapeError),
+        (pooling.SumUnpool(Window((2, 2), _NO_STRIDE), (4, 4)), [(_POOLED, _F)], ShapeError),
     ],
 }

@@ -139,6 +139,19 @@ def merged_depth(counts: Shape, steps: Sequence[int]) -> tuple[Shape, tuple[int,
 
 
 @dataclass(frozen=True)
+class Inside:
+    """The rows [first, stop) of the images of A that are not border, which holds zeros.
+
+    Output row y and kernel row k meet image row y * stride + k * dilation.
+    """
+
+    first: int
+    stop: int
+    stride: int
+    dilation: int
+
+
+@dataclass(frozen=True)
 class ConvolutionPlan:
     """A contraction cut to the host's size.
 
@@ -146,6 +159,8 @@ class ConvolutionPlan:
     `lanes`, into panels. `row_block` tiles are worked, panel after panel, before the next ones.
     The depth is worked in segments: whole turns of the loops outside `level`, and pieces `cut`
     of the loop at `level`; sums are kept between segments.
+
+    Kernel rows that meet nothing but border are left out, where `inside` tells of one.
 
     `packed` tells whether another kernel packs B: [group][panel][depth][column], columns padded
     with zeros to whole vectors. Sums: [chunk, group][panel][batch, row][column], padded likewise.
@@ -160,6 +175,7 @@ class ConvolutionPlan:
     level: int
     cut: Cut
     packed: bool
+    inside: Inside | None = None
 
     @property
     def m(self) -> int:
@@ -237,7 +253,9 @@ def _in_lines(loops: Loops, width: int, host: TileHost) -> Loops:
     return replace(loops, batch=batch, rows=rows, left=left, lines=lines, line_step=step)
 
 
-def plan_convolution(loops: Loops, packed: bool, dtype: DType, host: TileHost) -> ConvolutionPlan:
+def plan_convolution(
+    loops: Loops, packed: bool, dtype: DType, host: TileHost, inside: Inside | None = None
+) -> ConvolutionPlan:
     """Cut the loops to the host's size; `packed` tells whether B is packed as a whole."""
     lanes, vectors = host.lanes(dtype), -(-loops.columns // host.lanes(dtype))
     batches = loops.chunks * loops.groups * prod(loops.batch)
@@ -253,7 +271,8 @@ def plan_convolution(loops: Loops, packed: bool, dtype: DType, host: TileHost) -
         longest = max(1, host.l2_bytes * rows.pieces // 2 // max(1, abs(span) * dtype.itemsize))
         block = Cut(tiles, -(-tiles // longest)).size
         whole = Cut(loops.depth[0], 1)
-        return ConvolutionPlan(loops, dtype, lanes, rows, panels, block, 0, whole, True)
+        inside = inside if len(loops.batch) == 2 else None
+        return ConvolutionPlan(loops, dtype, lanes, rows, panels, block, 0, whole, True, inside)
     # A panel of B fills two thirds of the L1 cache in each segment.
     longest = max(1, host.l1_bytes * 2 // 3 // (panels.size * lanes * dtype.itemsize))
     level = len(loops.depth) - 1

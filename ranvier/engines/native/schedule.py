@@ -12,6 +12,7 @@ from ranvier.engines.native.bodies import write_body
 from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost, plan_matmul
 from ranvier.engines.native.convolution_plan import (
     ConvolutionPlan,
+    Inside,
     Loops,
     convolution_loops,
     plan_convolution,
@@ -253,7 +254,8 @@ class _Builder:
         )
         if forward and self._winograd(i, draft, loops, left, right, body):
             return
-        plan = plan_convolution(loops, forward, node.dtype, self.host)
+        inside = _inside(node) if forward else None
+        plan = plan_convolution(loops, forward, node.dtype, self.host, inside)
         operand = self._pack_weights(i, plan, right) if forward else right.place
         partial = None
         if plan.partial_size:
@@ -317,6 +319,17 @@ class _Builder:
 def _product(draft: Draft) -> Tensor:
     """The contraction of a matmul kernel, its first anchor."""
     return next(iter(draft.anchors))
+
+
+def _inside(convolution: Tensor) -> Inside | None:
+    """The rows of a convolution's images within their border, if they have one."""
+    image, op = convolution.inputs[0], convolution.op
+    assert isinstance(op, Convolution)
+    if not isinstance(image.op, Pad) or not (image.op.before[1] or image.op.after[1]):
+        return None
+    geometry = op.geometry
+    stop = image.shape[1] - image.op.after[1]
+    return Inside(image.op.before[1], stop, geometry.stride[0], geometry.dilation[0])
 
 
 def _contiguous(node: Tensor) -> Tensor:

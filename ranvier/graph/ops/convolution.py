@@ -56,21 +56,74 @@ class Geometry:
 
     def check(self, name: str) -> None:
         """Raise ShapeError for numbers that make no geometry."""
-        lengths = {len(self.before), len(self.after), len(self.dilation), self.rank}
-        if lengths not in ({1}, {2}):
-            raise ShapeError(f"{name}: one or two spatial axes, with as many strides and paddings")
-        if min((*self.stride, *self.dilation, self.groups)) < 1:
-            raise ShapeError(f"{name}: stride, dilation and groups must be at least 1")
+        tuples = (self.stride, self.before, self.after, self.dilation)
+        if {len(numbers) for numbers in tuples} not in ({1}, {2}):
+            raise ShapeError(
+                f"{name}: stride {self.stride}, padding {self.before}, {self.after} and dilation "
+                f"{self.dilation} must have one number for each of one or two spatial axes"
+            )
+        least = {"stride": self.stride, "dilation": self.dilation, "groups": (self.groups,)}
+        for what, numbers in least.items():
+            if min(numbers) < 1:
+                raise ShapeError(f"{name}: {what} {_bare(numbers)} must be at least 1")
         if min((*self.before, *self.after)) < 0:
-            raise ShapeError(f"{name}: padding {self.before}, {self.after} must not be negative")
+            raise ShapeError(
+                f"{name}: padding {self.before}, {self.after} must not be negative; "
+                "slice the image instead"
+            )
+
+    def fit(self, name: str, image: Shape, kernel: Shape, what: str = "kernel") -> Shape:
+        """Return the positions of a kernel on an image, given by their spatial axes alone.
+
+        `what` is the word for the kernel in errors. Raises ShapeError where it finds no place,
+        or where the numbers make no geometry.
+        """
+        self.check(name)
+        if not len(image) == len(kernel) == self.rank:
+            raise ShapeError(
+                f"{name}: the spatial axes of image {image} and {what} {kernel} must be as many "
+                f"as those of stride {self.stride}"
+            )
+        if min(kernel) < 1:
+            raise ShapeError(f"{name}: {what} {kernel} must be at least 1 along every axis")
+        positions = self.positions(image, kernel)
+        if 0 in positions:
+            dilated = "" if max(self.dilation) == 1 else f" with dilation {self.dilation}"
+            raise ShapeError(
+                f"{name}: {what} {kernel}{dilated} is larger than image {image} with padding "
+                f"{self.before}, {self.after}; pad the image or take a smaller {what}"
+            )
+        return positions
 
 
-def _check_dtypes(name: str, a: Tensor, b: Tensor) -> DType:
+def _bare(numbers: Shape) -> str:
+    """One number by itself, several as a tuple."""
+    return str(numbers[0] if len(numbers) == 1 else numbers)
+
+
+def _check(name: str, geometry: Geometry, a: Tensor, b: Tensor) -> DType:
+    """Check what holds for both operands of all three ops, and return their dtype."""
+    geometry.check(name)
     if a.dtype != b.dtype or not dtypes.is_floating(a.dtype):
         raise DTypeError(
-            f"{name} takes two operands of one floating dtype, not {a.dtype} and {b.dtype}"
+            f"{name} takes two operands of one floating dtype, not {a.dtype} and {b.dtype}; "
+            "use .astype(...)"
+        )
+    axes = geometry.rank + 2
+    if a.ndim != axes or b.ndim != axes:
+        spatial = "one spatial axis" if geometry.rank == 1 else "two spatial axes"
+        raise ShapeError(
+            f"{name}: operands {a.shape} and {b.shape} must both have {axes} axes for {spatial}"
         )
     return a.dtype
+
+
+def _check_outputs(name: str, weights: Shape, groups: int) -> None:
+    if weights[-1] % groups:
+        raise ShapeError(
+            f"{name}: the {weights[-1]} outputs of weights {weights} do not split into {groups} "
+            f"groups; take a number of outputs divisible by {groups}"
+        )
 
 
 def _spatial(x: Tensor) -> Shape:
@@ -104,25 +157,16 @@ class Convolution(Op):
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
         x, w = inputs
-        geometry = self.geometry
-        geometry.check(self.name)
-        dtype = _check_dtypes(self.name, x, w)
-        if x.ndim != geometry.rank + 2 or w.ndim != geometry.rank + 2:
+        groups = self.geometry.groups
+        dtype = _check(self.name, self.geometry, x, w)
+        if x.shape[-1] != w.shape[-2] * groups:
             raise ShapeError(
-                f"{self.name}: image {x.shape} and weights {w.shape} must both have "
-                f"{geometry.rank + 2} axes"
+                f"{self.name}: weights {w.shape} expect {w.shape[-2] * groups} input channels, "
+                f"but image {x.shape} has {x.shape[-1]}; weights are "
+                f"[*kernel, channels / groups, outputs] with groups {groups}"
             )
-        if x.shape[-1] != w.shape[-2] * geometry.groups or w.shape[-1] % geometry.groups:
-            raise ShapeError(
-                f"{self.name}: expected {w.shape[-2] * geometry.groups} input channels and "
-                f"outputs divisible by {geometry.groups}, got {x.shape[-1]} and {w.shape[-1]} "
-                f"(input {x.shape}, weights {w.shape})"
-            )
-        positions = geometry.positions(_spatial(x), w.shape[:-2])
-        if 0 in positions:
-            raise ShapeError(
-                f"{self.name}: kernel {w.shape[:-2]} is larger than the padded {x.shape}"
-            )
+        _check_outputs(self.name, w.shape, groups)
+        positions = self.geometry.fit(self.name, _spatial(x), w.shape[:-2])
         return (x.shape[0], *positions, w.shape[-1]), dtype
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
@@ -154,13 +198,14 @@ class ConvolutionInputGradient(Op):
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
         g, w = inputs
-        self.geometry.check(self.name)
-        dtype = _check_dtypes(self.name, g, w)
-        positions = self.geometry.positions(self.spatial, w.shape[:-2])
+        dtype = _check(self.name, self.geometry, g, w)
+        _check_outputs(self.name, w.shape, self.geometry.groups)
+        positions = self.geometry.fit(self.name, self.spatial, w.shape[:-2])
         if _spatial(g) != positions or g.shape[-1] != w.shape[-1]:
             raise ShapeError(
                 f"{self.name}: gradient {g.shape} and weights {w.shape} do not belong to an "
-                f"image of {self.spatial}"
+                f"image of {self.spatial}; the gradient must be "
+                f"{(g.shape[0], *positions, w.shape[-1])}"
             )
         return (g.shape[0], *self.spatial, w.shape[-2] * self.geometry.groups), dtype
 
@@ -198,21 +243,20 @@ class ConvolutionWeightGradient(Op):
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
         x, g = inputs
-        geometry = self.geometry
-        geometry.check(self.name)
-        dtype = _check_dtypes(self.name, x, g)
-        channels, outputs = x.shape[-1], g.shape[-1]
-        fits = (
-            x.shape[0] == g.shape[0]
-            and _spatial(g) == geometry.positions(_spatial(x), self.kernel)
-            and channels % geometry.groups == outputs % geometry.groups == 0
-        )
-        if not fits:
+        groups = self.geometry.groups
+        dtype = _check(self.name, self.geometry, x, g)
+        positions = self.geometry.fit(self.name, _spatial(x), self.kernel)
+        if g.shape[:-1] != (x.shape[0], *positions):
             raise ShapeError(
                 f"{self.name}: image {x.shape} and gradient {g.shape} do not belong to a kernel "
-                f"of {self.kernel} in {geometry.groups} groups"
+                f"of {self.kernel}; the gradient must be {(x.shape[0], *positions, g.shape[-1])}"
             )
-        return (*self.kernel, channels // geometry.groups, outputs), dtype
+        if x.shape[-1] % groups or g.shape[-1] % groups:
+            raise ShapeError(
+                f"{self.name}: the channels of image {x.shape} and gradient {g.shape} do not "
+                f"split into {groups} groups; take channel counts divisible by {groups}"
+            )
+        return (*self.kernel, x.shape[-1] // groups, g.shape[-1]), dtype
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
         x, g = arrays

@@ -33,19 +33,52 @@ class Window:
 
     def infer(self, name: str, x: Tensor) -> Shape:
         """Return the pooled shape of `x`, or raise ShapeError or DTypeError."""
-        self.geometry.check(name)
-        if x.dtype not in dtypes.FLOATING:
-            raise DTypeError(f"{name} takes float32 or float64, not {x.dtype}; use .astype(...)")
-        if x.ndim != self.geometry.rank + 2 or len(self.lengths) != self.geometry.rank:
-            raise ShapeError(f"{name}: {x.shape} does not have {self.geometry.rank} spatial axes")
-        positions = self.positions(x.shape[1:-1])
-        paddings = zip(self.geometry.before, self.geometry.after, self.reach, strict=True)
-        if 0 in positions or any(max(lo, hi) >= reach for lo, hi, reach in paddings):
+        _check_float(name, x)
+        self._check_axes(name, x)
+        return (x.shape[0], *self._fit(name, x.shape[1:-1]), x.shape[-1])
+
+    def infer_spread(self, name: str, g: Tensor, spatial: Shape) -> Shape:
+        """Return the shape of the image of `spatial` that `g` is pooled from, or raise so."""
+        _check_float(name, g)
+        self._check_axes(name, g)
+        pooled = (g.shape[0], *self._fit(name, spatial), g.shape[-1])
+        if g.shape != pooled:
             raise ShapeError(
-                f"{name}: a window of {self.lengths} padded by {self.geometry.before} and "
-                f"{self.geometry.after} does not fit {x.shape}, or sees padding alone"
+                f"{name}: {g.shape} is not pooled from an image of {spatial} by windows of "
+                f"{self.lengths}; it must be {pooled}"
             )
-        return (x.shape[0], *positions, x.shape[-1])
+        return (g.shape[0], *spatial, g.shape[-1])
+
+    def _check_axes(self, name: str, x: Tensor) -> None:
+        self.geometry.check(name)
+        if x.ndim != self.geometry.rank + 2:
+            spatial = "one spatial axis" if self.geometry.rank == 1 else "two spatial axes"
+            raise ShapeError(
+                f"{name}: {x.shape} must have {self.geometry.rank + 2} axes for {spatial}"
+            )
+
+    def _fit(self, name: str, spatial: Shape) -> Shape:
+        """The positions on an image, after the check that each sees some of it."""
+        positions = self.geometry.fit(name, spatial, self.lengths, "window")
+        before, after = self.geometry.before, self.geometry.after
+        paddings = zip(before, after, self.reach, strict=True)
+        if any(max(lo, hi) >= reach for lo, hi, reach in paddings) or self._blind(spatial):
+            raise ShapeError(
+                f"{name}: window {self.lengths} would see nothing but padding {before}, {after} "
+                f"beside image {spatial}; pad less than the window's size"
+            )
+        return positions
+
+    def _blind(self, spatial: Shape) -> bool:
+        """Whether the window sees nothing of the image at some position."""
+        taps = zip(self.lengths, self.geometry.dilation, self.geometry.before, strict=True)
+        seen = [[k * d - lo for k in range(length)] for length, d, lo in taps]
+        axes = zip(seen, spatial, self.positions(spatial), self.geometry.stride, strict=True)
+        return not all(
+            any(0 <= at * stride + tap < n for tap in offsets)
+            for offsets, n, count, stride in axes
+            for at in range(count)
+        )
 
     @property
     def reach(self) -> Shape:
@@ -120,10 +153,9 @@ class Unpool(Op):
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
         g, chosen = inputs
-        _check_choice(self.name, g, chosen)
-        if g.shape[1:-1] != self.window.positions(self.spatial):
-            raise ShapeError(f"{self.name}: {g.shape} is not pooled from an image {self.spatial}")
-        return (g.shape[0], *self.spatial, g.shape[-1]), g.dtype
+        shape = self.window.infer_spread(self.name, g, self.spatial)
+        _check_choice(self.name, chosen, g.shape)
+        return shape, g.dtype
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
         g, chosen = arrays
@@ -146,10 +178,7 @@ class PoolChosen(Op):
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
         x, chosen = inputs
         shape = self.window.infer(self.name, x)
-        if chosen.shape != shape or chosen.dtype != dtypes.int32:
-            raise ShapeError(
-                f"{self.name}: {x.shape} has no choice of {chosen.dtype} {chosen.shape}"
-            )
+        _check_choice(self.name, chosen, shape)
         return shape, x.dtype
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
@@ -191,11 +220,7 @@ class SumUnpool(Op):
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
         (g,) = inputs
-        if g.dtype not in dtypes.FLOATING:
-            raise DTypeError(f"{self.name} takes float32 or float64, not {g.dtype}")
-        if g.shape[1:-1] != self.window.positions(self.spatial):
-            raise ShapeError(f"{self.name}: {g.shape} is not pooled from an image {self.spatial}")
-        return (g.shape[0], *self.spatial, g.shape[-1]), g.dtype
+        return self.window.infer_spread(self.name, g, self.spatial), g.dtype
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
         parts = [arrays[0]] * prod(self.window.lengths)
@@ -205,8 +230,16 @@ class SumUnpool(Op):
         return (apply(SumPool(self.window), grad),)
 
 
-def _check_choice(name: str, g: Tensor, chosen: Tensor) -> None:
-    if g.dtype not in dtypes.FLOATING or chosen.dtype != dtypes.int32:
-        raise DTypeError(f"{name} takes floats and an int32 choice, not {g.dtype}, {chosen.dtype}")
-    if g.shape != chosen.shape:
-        raise ShapeError(f"{name}: {g.shape} and the choice {chosen.shape} differ")
+def _check_float(name: str, x: Tensor) -> None:
+    if x.dtype not in dtypes.FLOATING:
+        raise DTypeError(f"{name} takes float32 or float64, not {x.dtype}; use .astype(...)")
+
+
+def _check_choice(name: str, chosen: Tensor, pooled: Shape) -> None:
+    if chosen.dtype != dtypes.int32:
+        raise DTypeError(f"{name} takes the int32 of max_pool_choice, not {chosen.dtype}")
+    if chosen.shape != pooled:
+        raise ShapeError(
+            f"{name}: the choice {chosen.shape} must have the pooled shape {pooled}; "
+            "take it from max_pool_choice with the same window"
+        )

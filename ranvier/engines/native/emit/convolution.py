@@ -242,8 +242,15 @@ def _emit_run(
         if epilogue.prefetch is not None:
             with b.if_then(last):
                 b.call(epilogue.prefetch, part)
+        factor, part_nest = panel, nest
+        if plan.inside is not None:
+            first, count = _kernel_rows(b, plan, batch)
+            index = e.add(b, index, e.mul(b, first, loops.left.depth[0]))
+            skipped = e.mul(b, first, e.mul(b, width, loops.depth[1] * loops.depth[2]))
+            factor, part_nest = e.element(b, panel, skipped, scalar), [count, *nest[1:]]
         source = e.element(b, memory.left, index, scalar)
-        _call_microkernel(b, host, plan, rows, vectors, [source, panel, cell, segment, *nest])
+        arguments = [source, factor, cell, segment, *part_nest]
+        _call_microkernel(b, host, plan, rows, vectors, arguments)
         with b.if_then(last):
             b.call(epilogue.finish, part)
 
@@ -252,7 +259,11 @@ def _nest(b: Value, plan: ConvolutionPlan, segment: Value) -> list[Value]:
     """The counts and steps of the three loops of A's depth in a segment."""
     counts, steps = plan.loops.depth, plan.loops.left.depth
     if plan.packed:
-        counts, steps = merged_depth(counts, steps)
+        if plan.inside is None:
+            counts, steps = merged_depth(counts, steps)
+        else:  # the kernel's rows stay a loop of their own
+            inner = merged_depth(counts[1:], steps[1:])
+            counts, steps = (counts[0], *inner[0][1:]), (steps[0], *inner[1][1:])
         return [e.i64(n) for pair in zip(counts, steps, strict=True) for n in pair]
     found: list[Value] = []
     for level in range(3):
@@ -261,6 +272,27 @@ def _nest(b: Value, plan: ConvolutionPlan, segment: Value) -> list[Value]:
             count = _segment_count(b, plan, segment)
         found += [count, e.i64(steps[level])]
     return found
+
+
+def _kernel_rows(b: Value, plan: ConvolutionPlan, batch: Value) -> tuple[Value, Value]:
+    """The first kernel row that meets more than border in a tile, and how many there are."""
+    inside, loops = plan.inside, plan.loops
+    assert inside is not None
+    above = e.mul(b, e.rem(b, batch, loops.batch[-1]), loops.lines * inside.stride)
+    below = e.add(b, above, (loops.lines - 1) * inside.stride)
+    # Rounded up and down; what is divided is made positive first.
+    whole = loops.depth[0] * inside.dilation
+    first = b.sub(e.i64(inside.first + inside.dilation - 1 + whole), below)
+    first = b.sub(e.div(b, _positive(b, first), inside.dilation), e.i64(loops.depth[0]))
+    stop = b.sub(e.i64(inside.stop - 1 + inside.dilation), above)
+    stop = e.minimum(b, e.div(b, _positive(b, stop), inside.dilation), e.i64(loops.depth[0]))
+    first = _positive(b, first)
+    return first, b.sub(stop, first)
+
+
+def _positive(b: Value, value: Value) -> Value:
+    """`value`, or 0 where it is negative."""
+    return b.select(b.icmp_signed("<", value, e.i64(0)), e.i64(0), value)
 
 
 def _batch_offset(b: Value, plan: ConvolutionPlan, batch: Value) -> Value:
