@@ -32,9 +32,13 @@ DTYPES = ("float32", "float64")
 ULPS = 4
 ROUNDED = {
     "exp", "log", "tanh", "sigmoid", "erf", "sqrt", "rsqrt", "sin", "cos", "add", "subtract",
-    "multiply", "divide", "power", "sum", "matmul", "scatter_add",
+    "multiply", "divide", "power", "sum", "matmul", "scatter_add", "convolution",
+    "convolution_input_gradient", "convolution_weight_gradient", "sum_pool", "sum_unpool", "unpool",
 }  # fmt: skip
-ACCUMULATED = {"sum", "matmul", "scatter_add"}
+ACCUMULATED = ROUNDED & {
+    "sum", "matmul", "scatter_add", "convolution", "convolution_input_gradient",
+    "convolution_weight_gradient", "sum_pool", "sum_unpool", "unpool",
+}  # fmt: skip
 
 
 def perturbed(case: GraphCase, seed: int) -> list[np.ndarray]:

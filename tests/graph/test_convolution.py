@@ -136,7 +136,7 @@ def test_same_padding_is_the_least() -> None:
 
 def test_padding_differs_by_axis_and_side() -> None:
     x, w = rv.input((1, 5, 6, 2)), rv.input((2, 3, 1, 4))
-    whole = np.int64
+    whole: Any = np.int64
     for padding, before, after in (
         (whole(1), (1, 1), (1, 1)),
         ((0, whole(2)), (0, 2), (0, 2)),
@@ -144,7 +144,7 @@ def test_padding_differs_by_axis_and_side() -> None:
         ([(0, 1), 2], (0, 2), (1, 2)),
         (np.array([[0, 1], [2, 0]]), (0, 2), (1, 0)),
     ):
-        y = rv.convolution(x, w, (1, whole(2)), padding, np.int32(1), whole(2))
+        y = rv.convolution(x, w, (1, whole(2)), padding, whole(1), whole(2))
         assert y.op == Convolution(Geometry((1, 2), before, after, (1, 1), 2))
         assert isinstance(y.op, Convolution)
         declared = vars(y.op.geometry).values()
@@ -347,11 +347,6 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "convolution: an image is [batch, *spatial, channels] with one or two spatial axes, "
         "not (4, 2); use reshape or expand_dims",
     ),
-    (
-        convolve((3, 3, 2, 5), (1, 1, 1)),
-        ShapeError,
-        "convolution: stride (1, 1, 1) must be one number, or one for each of 2 spatial axes",
-    ),
     (convolve((3, 3, 2, 5), 0, "same"), ShapeError, "convolution: stride 0 must be at least 1"),
     (
         convolve((3, 3, 2, 5), 1.5),
@@ -374,23 +369,12 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "convolution: padding (1, 2, 3) must be one number, or one number or pair "
         "(before, after) for each of 2 spatial axes",
     ),
-    (
-        convolve((3, 3, 2, 5), 1, None),
-        DTypeError,
-        "convolution: padding None is not made of whole numbers; use ints",
-    ),
     (lambda: rv.max_pool(IMAGE, 0), ShapeError, "max_pool: window 0 must be at least 1"),
     (
         lambda: rv.max_pool(IMAGE, 5),
         ShapeError,
         "max_pool: window (5, 5) is larger than image (4, 4) with padding (0, 0), (0, 0); "
         "pad the image or take a smaller window",
-    ),
-    (
-        lambda: rv.average_pool(IMAGE, 2, padding=2),
-        ShapeError,
-        "average_pool: window (2, 2) would see nothing but padding (2, 2), (2, 2) beside image "
-        "(4, 4); pad less than the window's size",
     ),
     (
         lambda: rv.average_pool(rv.input((1, 0, 4, 2)), 2, 1, 1),
