@@ -84,3 +84,19 @@ def verses() -> Dataset:
 
 def _fields(line: str) -> list[str]:
     return line.split("\t")
+
+
+def teacher() -> Dataset:
+    """Ten numbers and ten functions of them, float32[n, 10]: 20,000 + 2,000 + 2,000.
+
+    The functions are those of a fixed random network with one hidden layer of 20 tanh units,
+    so a student can learn them (Gardner & Derrida, 1989); the numbers are uniform in [-1, 1).
+    """
+    rng = np.random.Generator(np.random.Philox(_SEED))
+    hidden = rng.random((10, 20)) * 4 - 2
+    out = (rng.random((20, 10)) * 2 - 1) / 2
+    inputs = (rng.random((24000, 10)) * 2 - 1).astype(np.float32)
+    targets = (np.tanh(inputs.astype(np.float64) @ hidden) @ out).astype(np.float32)
+    whole = Split(inputs, targets)
+    parts = (slice(0, 20000), slice(20000, 22000), slice(22000, None))
+    return Dataset("teacher", *(whole.take(part) for part in parts))

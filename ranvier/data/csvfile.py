@@ -48,6 +48,32 @@ def read_csv(path: Path, label: str | None, regression: bool) -> tuple[Split, tu
     return Split(inputs, class_numbers(labels, classes, str(path))), classes
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Numbers float32[n, f] and the line of the file that each row ends on."""
+
+    values: Array
+    lines: list[int]
+
+
+def read_rows(path: Path, width: int, label: str | None = None) -> Rows:
+    """Return the rows of a table that is to be predicted, `width` features each.
+
+    The label's column, the last one unless `label` names another, may be there or not. Raises
+    DataError, naming file and line.
+    """
+    table = _read_table(path)
+    columns = list(range(len(table.columns)))
+    if len(columns) == width + 1:
+        del columns[_label_place(table, label)]
+    if len(columns) != width:
+        raise DataError(
+            f"{path}: {len(table.columns)} columns, but the network takes {width} numbers a row; "
+            "give the columns that it was trained on, in their order"
+        )
+    return Rows(_numbers(table, columns), table.lines)
+
+
 def _read_table(path: Path) -> Table:
     try:
         text = read_bytes(path).decode("utf-8-sig")

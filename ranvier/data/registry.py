@@ -176,6 +176,7 @@ SOURCES: tuple[Source, ...] = (
     ),
     Bundled("cmudict", "English words and their phones, 135,166 pairs", corpora.cmudict),
     Bundled("verses", "English and French sentences, 4,336 pairs", corpora.verses),
+    Bundled("teacher", "ten functions of ten numbers, made by a fixed network", corpora.teacher),
     FashionMnist(),
     CifarSource(CIFAR10),
     CifarSource(CIFAR100),

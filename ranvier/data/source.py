@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,15 +21,19 @@ class Split:
     """Observations: inputs and their targets, row by row, and optionally each row's weight.
 
     `inputs` and `targets` are an array or several by name, all of one length; `weights` is
-    [n], finite and not negative. Raises DataError where they do not fit each other.
+    [n], finite and not negative. Targets of None are the inputs, preprocessed, as autoencoders
+    want them. A dataset tells its splits what their numbers mean: `classes`
+    and `preprocess` are those of `Dataset`. Raises DataError where arrays do not fit.
     """
 
     inputs: Arrays
-    targets: Arrays
+    targets: Arrays | None
     weights: Array | None = None
+    classes: tuple[str, ...] = ()
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        lengths = {name: _rows(name, array) for name, array in self._arrays().items()}
+        lengths = {name: _rows(name, array) for name, array in self.arrays().items()}
         if not lengths:
             raise DataError("a split without arrays; pass at least one array of inputs")
         if len(set(lengths.values())) > 1:
@@ -39,22 +43,24 @@ class Split:
             _check_weights(self.weights)
 
     def __len__(self) -> int:
-        return len(next(iter(self._arrays().values())))
+        return len(next(iter(self.arrays().values())))
 
     def take(self, rows: Array | slice) -> Split:
         """Return the split of these rows: whole numbers from 0 to len - 1, or a slice (a view)."""
         if not isinstance(rows, slice):
             rows = _row_numbers(np.asarray(rows), len(self))
         weights = None if self.weights is None else self.weights[rows]
-        return Split(_take(self.inputs, rows), _take(self.targets, rows), weights)
+        inputs = _take(self.inputs, rows)
+        targets = None if self.targets is None else _take(self.targets, rows)
+        return replace(self, inputs=inputs, targets=targets, weights=weights)
 
-    def _arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, Array]:
         """Every array by the name that an error calls it by."""
         found: dict[str, Array] = {}
         for kind, arrays in (("inputs", self.inputs), ("targets", self.targets)):
             if isinstance(arrays, Mapping):
                 found |= {f"{kind}[{name!r}]": array for name, array in arrays.items()}
-            else:
+            elif arrays is not None:
                 found[kind] = arrays
         if self.weights is not None:
             found["weights"] = self.weights
@@ -86,6 +92,10 @@ class Dataset:
             raise DataError(
                 f"{self.name}: preprocess is not JSON ({error}); use numbers, strings and lists"
             ) from None
+        for part in ("train", "validation", "test"):
+            split = getattr(self, part)
+            known = replace(split, classes=self.classes, preprocess=self.preprocess)
+            object.__setattr__(self, part, known)
 
     def __repr__(self) -> str:
         sizes = f"{len(self.train)} + {len(self.validation)} + {len(self.test)}"
