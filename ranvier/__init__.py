@@ -2,7 +2,7 @@
 
 # ruff: noqa: A004 (the names are NumPy's)
 
-from ranvier import losses, metrics, nn, optim, regularization, schedules
+from ranvier import data, losses, metrics, nn, optim, regularization, schedules, training
 from ranvier.data import registry as datasets
 from ranvier.dtypes import bfloat16, bool_, float32, float64, int32, int64, uint8
 from ranvier.engines.compile import compile
@@ -69,11 +69,14 @@ from ranvier.graph.leaves import Buffer, Parameter, State, constant, input
 from ranvier.graph.statistics import moments
 from ranvier.graph.tensor import Tensor
 from ranvier.nn.trace import trace
+from ranvier.training.model import Model
+from ranvier.training.saving import load
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Buffer",
+    "Model",
     "Options",
     "Parameter",
     "Program",
@@ -93,6 +96,7 @@ __all__ = [
     "constant",
     "convolution",
     "cos",
+    "data",
     "datasets",
     "divide",
     "equal",
@@ -112,6 +116,7 @@ __all__ = [
     "int64",
     "less",
     "less_equal",
+    "load",
     "log",
     "log_softmax",
     "logical_and",
@@ -158,6 +163,7 @@ __all__ = [
     "take",
     "tanh",
     "trace",
+    "training",
     "transpose",
     "uint8",
     "var",

@@ -102,6 +102,20 @@ class Optimizer(Named):
         }
         return {"step": self.step, "learning_rate_scale": self.learning_rate_scale, **slots}
 
+    def load(self, arrays: Mapping[str, np.ndarray], parameters: Mapping[str, Parameter]) -> None:
+        """Write what `state` gave, by path, for these parameters; InputError if it does not fit.
+
+        Slots that the arrays lack begin at zero.
+        """
+        for path, parameter in parameters.items():
+            if any(f"{path}.{name}" in arrays for name in self.slots):
+                self._slots_of(path, parameter)
+        known = self.state()
+        if unknown := [path for path in arrays if path not in known]:
+            raise InputError(f"{self.name} has no state {unknown[0]!r}; it has {', '.join(known)}")
+        for path, array in arrays.items():
+            known[path].value = array
+
     def fresh(self) -> Self:
         """Return an optimizer with the same settings and no history."""
         return self.from_config(self.config())

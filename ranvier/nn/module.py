@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Self, TypeVar
 from weakref import ReferenceType, ref
@@ -20,7 +21,7 @@ from ranvier.graph.leaves import Buffer, Parameter, State
 from ranvier.graph.leaves import input as make_input
 from ranvier.graph.tensor import Shape, Tensor
 from ranvier.nn.initializers import Initializer, generator
-from ranvier.nn.trace import current, trace
+from ranvier.nn.trace import CallRecord, current, trace
 from ranvier.nn.weights import Weights
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -34,6 +35,14 @@ def by(shape: Shape) -> str:
 S = TypeVar("S", bound=State)
 
 
+@dataclass(frozen=True)
+class Arguments:
+    """What a module was made with, for its configuration."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
 class Module:
     """Base of layers and networks. A subclass defines `__call__`; `__init__` is its own.
 
@@ -44,12 +53,14 @@ class Module:
 
     _parent: tuple[ReferenceType[Module], str] | None
     _frozen: set[str]
+    _made_with: Arguments
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Prepare what every module has, so that a subclass need not call `super().__init__`."""
         module = super().__new__(cls)
         object.__setattr__(module, "_parent", None)
         object.__setattr__(module, "_frozen", set())
+        object.__setattr__(module, "_made_with", Arguments(args, kwargs))
         return module
 
     def __init_subclass__(cls) -> None:
@@ -250,13 +261,19 @@ def _located(call: Callable[..., Any]) -> Callable[..., Any]:
         for label, leaf in _all_leaves(self):  # lists may have grown since they were assigned
             if isinstance(leaf, Module):
                 leaf._join(self, label)
+        calls = current().calls
+        before = 0 if calls is None else len(calls)
         try:
-            return call(self, *args, **kwargs)
+            outputs = call(self, *args, **kwargs)
         except RanvierError as error:
             if not hasattr(error, "layer"):
                 where = self.path or type(self).__name__.lower()
                 error.args = (f"{where}: {error}",)
                 error.layer = where  # type: ignore[attr-defined]
             raise
+        if calls is not None:
+            given = (*args, *kwargs.values())
+            calls.append(CallRecord(self.path, self, given, outputs, len(calls) > before))
+        return outputs
 
     return wrapper

@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +22,20 @@ from ranvier.graph import functions as f
 from ranvier.graph.leaves import Buffer, Constant, State
 from ranvier.graph.tensor import Tensor
 
+if TYPE_CHECKING:
+    from ranvier.nn.module import Module
+
+
+@dataclass(frozen=True)
+class CallRecord:
+    """A call of a module in a trace; `inner` where other modules were called inside it."""
+
+    path: str
+    module: Module
+    inputs: tuple[Any, ...]
+    outputs: Any
+    inner: bool
+
 
 class Trace:
     """What one graph is built for; `trace` makes it.
@@ -27,7 +43,10 @@ class Trace:
     training: whether the graph is a training step.
     weights: the weight of each sample, [batch], or None where all weigh the same.
     updates: the new value of each state that layers have changed, for `rv.compile`.
+    calls: every call of a module so far, for those who set it to a list.
     """
+
+    calls: list[CallRecord] | None = None
 
     def __init__(
         self,

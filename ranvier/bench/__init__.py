@@ -1,0 +1,1 @@
+"""`ranvier bench`: training steps timed, beside the machine's peak and other libraries."""

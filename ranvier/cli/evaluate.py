@@ -1,0 +1,86 @@
+"""`ranvier evaluate`: a trained run, measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ranvier import models
+from ranvier.cli.data import load_data
+from ranvier.cli.options import (
+    data_options,
+    engine_options,
+    engine_settings,
+    json_option,
+    percent,
+    show,
+)
+from ranvier.data.errors import DataError
+from ranvier.data.source import Dataset
+from ranvier.models.prepare import for_recipe
+from ranvier.training.saving import load
+
+_PARTS = ("test", "validation", "train")
+
+
+@click.command("evaluate")
+@click.argument("run", type=click.Path(path_type=Path))
+@data_options
+@click.option("--part", type=click.Choice(_PARTS), default="test", show_default=True)
+@engine_options
+@json_option
+def command(
+    run: Path,
+    data: str | None,
+    label: str | None,
+    regression: bool,
+    part: str,
+    engine: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Measure the trained RUN on the test part of its data, or of other data."""
+    model = load(run, engine=engine, **engine_settings(threads))
+    about = model.settings.about
+    name = data or about.get("data")
+    if name is None:
+        raise DataError(f"{run} does not say what data it was trained on; pass --data")
+    if data is None:
+        label, regression = about.get("label"), bool(about.get("regression"))
+    dataset = load_data(name, label, regression)
+    if about.get("model") in models.RECIPES:
+        dataset = for_recipe(models.get(about["model"]), dataset)
+    _same_classes(model.classes, dataset, run)
+    split = getattr(dataset, part)
+    found = model.evaluate(split)
+    result = {**found, "samples": len(split)}
+    if "accuracy" in found:
+        result["error"] = 1 - found["accuracy"]
+    show(result, _lines(result), as_json)
+
+
+def _same_classes(learnt: tuple[str, ...], dataset: Dataset, run: Path) -> None:
+    """Refuse data whose class numbers mean something else."""
+    if learnt and dataset.classes and learnt != dataset.classes:
+        raise DataError(
+            f"{dataset.name} has the classes {_short(dataset.classes)}, {run} has learnt "
+            f"{_short(learnt)}; use data of the same classes"
+        )
+
+
+def _short(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    shares = ("accuracy", "error")
+    return [
+        f"{key:<10}  {percent(value) if key in shares else _text(value)}"
+        for key, value in result.items()
+    ]
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

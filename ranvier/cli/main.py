@@ -1,0 +1,90 @@
+"""`ranvier`: the commands, and how they end.
+
+Exit status: 0 on success, 2 where the command or its input is wrong, 1 where training failed,
+130 after Ctrl-C. An error is one line on stderr.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ranvier import __version__
+from ranvier.errors import NonFiniteError, RanvierError
+
+_COMMANDS = ("train", "evaluate", "predict", "summary", "models", "datasets", "bench")
+
+INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Loads a command's module when the command is called, so that each starts quickly."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        found: click.Command = importlib.import_module(f"ranvier.cli.{name}").command
+        return found
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ranvier", message="%(prog)s %(version)s")
+def ranvier() -> None:
+    """Train, evaluate and use neural networks."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit status."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        ranvier.main(given, prog_name="ranvier", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as shown:
+        print(shown.format_message(), file=sys.stderr)
+        return 2
+    except click.ClickException as error:
+        return _fail(given, _usage(error), 2)
+    except NonFiniteError as error:
+        return _fail(given, str(error), 1)
+    except RanvierError as error:
+        return _fail(given, str(error), 2)
+    except (KeyboardInterrupt, click.Abort):
+        print("ranvier: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(given, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
+    except MemoryError:
+        return _fail(given, "there is not enough memory; use a smaller batch or network", 2)
+    return 0
+
+
+def _usage(error: click.ClickException) -> str:
+    """A usage error as one line that says where help is."""
+    message = error.format_message().replace("\n", " ").rstrip(".")
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    return f"{message}; see {context.command_path} --help"
+
+
+def _fail(arguments: Sequence[str], message: str, status: int) -> int:
+    line = " ".join(message.split())
+    print(f"ranvier: {line}", file=sys.stderr)
+    if "--json" in arguments:
+        print(json.dumps({"error": line}))
+    return status

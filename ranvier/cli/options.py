@@ -1,0 +1,93 @@
+"""Options that several commands share, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from ranvier.training.history import plain
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ENGINES = ("native", "reference")
+
+
+def json_option(function: F) -> F:
+    """Add `--json`."""
+    text = "Print one JSON object as the last line of stdout."
+    return click.option("--json", "as_json", is_flag=True, help=text)(function)
+
+
+def engine_options(function: F) -> F:
+    """Add `--engine` and `--threads`."""
+    threads = click.option(
+        "--threads", type=click.IntRange(1), help="Threads; one for each core by default."
+    )
+    engine = click.option(
+        "--engine", type=click.Choice(ENGINES), default="native", show_default=True
+    )
+    return engine(threads(function))
+
+
+def data_options(function: F) -> F:
+    """Add `--data`, `--label` and `--regression`."""
+    for option in reversed(
+        (
+            click.option("--data", metavar="NAME|PATH", help="A dataset's name, or one's own data."),
+            click.option("--label", metavar="COLUMN", help="The column of a table to predict."),
+            click.option("--regression", is_flag=True, help="The label is a number, no class."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def say(text: str) -> None:
+    """Print a message to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(result: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None:
+    """Print a command's result on stdout: lines to read, or with `--json` one object."""
+    if as_json:
+        print(json.dumps(plain(result)), flush=True)
+    else:
+        for line in lines:
+            print(line)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of text as lines with aligned columns."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def engine_settings(threads: int | None) -> dict[str, Any]:
+    """Return the options of `rv.compile` that the command line sets."""
+    return {} if threads is None else {"threads": threads}
+
+
+def settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Return `KEY=VALUE` texts as a dict; a value is JSON, or else a text."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"--set {pair}: write it as KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def percent(share: float) -> str:
+    """Return a share as per cent."""
+    return f"{100 * share:.2f} %"

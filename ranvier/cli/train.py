@@ -1,0 +1,165 @@
+"""`ranvier train`: a network of the canon on real data, from start to report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+
+from ranvier import models
+from ranvier.cli.data import load_data
+from ranvier.cli.options import (
+    data_options,
+    engine_options,
+    json_option,
+    percent,
+    say,
+    settings,
+    show,
+)
+from ranvier.models.prepare import Choices, Prepared, digest, prepare
+from ranvier.training.callbacks import Callback, Convergence, EarlyStopping, TimeBudget
+from ranvier.training.history import History
+from ranvier.training.reporting import write_report
+from ranvier.training.run import RunFolder
+
+RUNS = Path("runs")
+
+
+@click.command("train")
+@click.argument("model")
+@data_options
+@click.option("--epochs", type=click.IntRange(1), help="Visits of all training data.")
+@click.option("--batch-size", type=click.IntRange(1), help="Samples a step.")
+@click.option("--optimizer", metavar="NAME", help="sgd, momentum, nesterov, rmsprop, adam, adamw.")
+@click.option("--learning-rate", type=float, help="Its largest value.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="The run folder; new by default.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run folder.")
+@click.option("--tolerance", type=float, help="Stop when the loss changes no more than this.")
+@click.option("--patience", type=click.IntRange(1), help="Stop after epochs without improvement.")
+@click.option("--max-minutes", type=float, help="Stop after so many minutes.")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
+@engine_options
+@click.option("--quiet", is_flag=True, help="No progress.")
+@json_option
+def command(
+    model: str,
+    data: str | None,
+    label: str | None,
+    regression: bool,
+    epochs: int | None,
+    batch_size: int | None,
+    optimizer: str | None,
+    learning_rate: float | None,
+    seed: int,
+    out: Path | None,
+    resume: bool,
+    tolerance: float | None,
+    patience: int | None,
+    max_minutes: float | None,
+    pairs: tuple[str, ...],
+    engine: str,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Train MODEL, measure it on the test data, and write a run folder with a report.
+
+    `ranvier models` lists the models, `ranvier datasets` the data. DATA may also be a folder of
+    IDX files, a folder with one subfolder of pictures a class, an .npz or a .csv file.
+    """
+    started = perf_counter()
+    recipe = models.get(model)
+    run = RunFolder(out if out is not None else _folder(model, resume))
+    run.check(resume)
+    chosen = settings(pairs)
+    dataset = load_data(data or recipe.dataset, label, regression)
+    choices = Choices(epochs, batch_size, optimizer, learning_rate, chosen, engine, threads)
+    ready = prepare(recipe, dataset, choices)
+    about = {
+        "model": model,
+        "data": data or recipe.dataset,
+        "label": label,
+        "regression": regression,
+        "digest": digest(ready.data.train),
+        "settings": chosen,
+    }
+    if not quiet:
+        say(_announcement(recipe, ready))
+    history = ready.model.fit(
+        ready.data.train,
+        validation=ready.data.validation,
+        epochs=ready.epochs,
+        batch_size=ready.batch_size,
+        seed=seed,
+        callbacks=_callbacks(tolerance, patience, max_minutes),
+        out=run.path,
+        resume=resume,
+        progress=not quiet,
+        about=about,
+    )
+    test = ready.model.evaluate(ready.data.test)
+    report = write_report(ready.model, ready.data, run, recipe.title, history, test)
+    seconds = perf_counter() - started
+    result = {f"test_{key}": value for key, value in test.items()}
+    if "accuracy" in test:
+        result["test_error"] = 1 - test["accuracy"]
+    result |= {
+        "epochs": len(history),
+        "seconds": seconds,
+        "run": str(run.path),
+        "report": str(report),
+    }
+    show(result, _lines(test, history, seconds, run.path, report), as_json)
+
+
+def _folder(model: str, resume: bool) -> Path:
+    """The newest run of the model to resume, or a name that is not taken."""
+    number = 1
+    names = [RUNS / model]
+    while names[-1].exists():
+        number += 1
+        names.append(RUNS / f"{model}-{number}")
+    if resume and len(names) > 1:
+        return names[-2]
+    return names[-1]
+
+
+def _callbacks(
+    tolerance: float | None, patience: int | None, minutes: float | None
+) -> list[Callback]:
+    found: list[Callback] = []
+    if tolerance is not None:
+        found.append(Convergence(tolerance))
+    if patience is not None:
+        found.append(EarlyStopping(patience=patience))
+    if minutes is not None:
+        found.append(TimeBudget(minutes))
+    return found
+
+
+def _announcement(recipe: models.Recipe, ready: Prepared) -> str:
+    parts = ", ".join(
+        f"{len(getattr(ready.data, part)):,} {part}" for part in ("train", "validation", "test")
+    )
+    return f"{recipe.title} ({recipe.source}) on {ready.data.name}: {parts}"
+
+
+def _lines(
+    test: Mapping[str, Any], history: History, seconds: float, run: Path, report: Path
+) -> list[str]:
+    shown = [f"{key} {value:.4f}" for key, value in test.items() if isinstance(value, float)]
+    if "accuracy" in test:
+        error = percent(1 - test["accuracy"])
+        shown = [f"error {error}", f"accuracy {percent(test['accuracy'])}", *shown[:1]]
+    stopped = f" ({history.stopped})" if history.stopped else ""
+    return [
+        f"test    {'   '.join(shown)}",
+        f"time    {len(history)} epochs, {seconds:.1f} s in all{stopped}",
+        f"run     {run}",
+        f"report  {report}",
+    ]

@@ -1,0 +1,161 @@
+"""From a recipe, a dataset and a user's choices to a model that is ready to be trained."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ranvier import optim
+from ranvier.data.source import Dataset, Split
+from ranvier.errors import InputError
+from ranvier.models.recipe import Recipe, outputs_for
+from ranvier.optim import Optimizer
+from ranvier.regularization import L1, L2, Dilution, Penalty
+from ranvier.training.model import Model
+from ranvier.training.objective import by_name
+
+_RATES = ("value", "peak")
+"""What schedules call the rate that they are scaled by."""
+
+_REGULARIZERS = ("l1", "l2", "dilution")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user asks for in place of the recipe's own; None keeps that.
+
+    settings: the network's options by name, `l1`, `l2`, `dilution`, and `optimizer.ARGUMENT`.
+    """
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    engine: str = "native"
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model with the data and the numbers that `fit` takes."""
+
+    model: Model
+    data: Dataset
+    epochs: int
+    batch_size: int
+
+
+def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
+    """Return the recipe's model for a dataset; InputError for a choice that does not fit."""
+    dataset = for_recipe(recipe, data)
+    epochs = recipe.epochs if choices.epochs is None else choices.epochs
+    batch_size = recipe.batch_size if choices.batch_size is None else choices.batch_size
+    for name, value in (("epochs", epochs), ("batch size", batch_size)):
+        if value < 1:
+            raise InputError(f"the {name} is {value}; use 1 or more")
+    options, regularizers, arguments = _sorted(recipe, choices.settings)
+    inputs = dataset.train.inputs
+    if isinstance(inputs, Mapping) or inputs.dtype.kind not in "fiub":
+        raise InputError(f"{recipe.name} does not learn from {data.name}, which is no table of "
+                         "numbers or pictures; choose other data")
+    shape = inputs.shape[1:]
+    steps = -(-len(dataset.train) // batch_size) * epochs
+    loss, metrics = _judged_by(recipe, dataset)
+    given = {} if choices.threads is None else {"threads": choices.threads}
+    model = Model(
+        recipe.network(shape, outputs_for(dataset), **options),
+        loss,
+        _optimizer(recipe, choices, arguments, steps),
+        metrics,
+        penalties=(*recipe.penalties, *regularizers["penalties"]),
+        dilution=regularizers["dilution"],
+        preprocess=dataset.preprocess,
+        classes=() if recipe.self_taught else dataset.classes,
+        engine=choices.engine,
+        **given,
+    )
+    return Prepared(model, dataset, epochs, batch_size)
+
+
+def digest(split: Split) -> str:
+    """Return a short digest of the arrays of a split, by which a resumed run knows its data."""
+    found = hashlib.sha256()
+    for kind in (split.inputs, split.targets):
+        for name, array in by_name(kind).items() if kind is not None else ():
+            found.update(f"{name} {array.shape} {array.dtype}".encode())
+            found.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
+    return found.hexdigest()[:16]
+
+
+def for_recipe(recipe: Recipe, data: Dataset) -> Dataset:
+    """Return the dataset with the recipe's preprocessing; for autoencoders without targets."""
+    if recipe.self_taught:
+        parts = {p: replace(getattr(data, p), targets=None) for p in ("train", "validation", "test")}
+        data = replace(data, **parts)
+    if recipe.preprocess is None or _array(data).dtype != np.uint8:
+        return data
+    return replace(data, preprocess=recipe.preprocess)
+
+
+def _array(data: Dataset) -> np.ndarray:
+    assert isinstance(data.train.inputs, np.ndarray)
+    return data.train.inputs
+
+
+def _judged_by(recipe: Recipe, data: Dataset) -> tuple[str, tuple[str, ...]]:
+    """Loss and metrics: those of the recipe, or of regression where the targets are numbers."""
+    if recipe.loss == "cross_entropy" and not data.classes:
+        return "mean_squared_error", ("mean_absolute_error", "r2")
+    if recipe.loss != "cross_entropy" and not recipe.self_taught and data.classes:
+        return "cross_entropy", ("accuracy",)
+    return recipe.loss, recipe.metrics
+
+
+def _sorted(
+    recipe: Recipe, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Divide settings into options of the network, regularizers, and optimizer's arguments."""
+    options, arguments = {}, {}
+    penalties: list[Penalty] = []
+    dilution = None
+    for key, value in settings.items():
+        kind, _, rest = key.partition(".")
+        if rest and kind == "optimizer":
+            arguments[rest] = value
+        elif key in _REGULARIZERS:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InputError(f"{key} is {value!r}; use a number")
+            if key == "dilution":
+                dilution = Dilution(float(value))
+            else:
+                penalties.append((L1 if key == "l1" else L2)(float(value)))
+        elif key in recipe.options:
+            options[key] = value
+        else:
+            known = [*recipe.options, *_REGULARIZERS, "optimizer.ARGUMENT"]
+            raise InputError(f"{recipe.name} has no setting {key!r}; there are {', '.join(known)}")
+    return options, {"penalties": penalties, "dilution": dilution}, arguments
+
+
+def _optimizer(
+    recipe: Recipe, choices: Choices, arguments: Mapping[str, Any], steps: int
+) -> Optimizer:
+    made = optim.get(choices.optimizer) if choices.optimizer else recipe.optimizer(steps)
+    config = made.config()
+    if choices.learning_rate is not None:
+        config["learning_rate"] = _scaled(config["learning_rate"], choices.learning_rate)
+    return Optimizer.from_config({**config, **arguments})
+
+
+def _scaled(schedule: Any, rate: float) -> Any:
+    """A schedule's configuration with another rate: its height, not its form."""
+    if not isinstance(schedule, Mapping):
+        return rate
+    if "then" in schedule:
+        return {**schedule, "then": _scaled(schedule["then"], rate)}
+    return {**schedule, **{key: rate for key in _RATES if key in schedule}}

@@ -1,0 +1,106 @@
+"""Files that are there whole or not at all: written beside, synced, and put in place."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ranvier.errors import RanvierError
+
+_LARGEST_JSON = 64 << 20
+
+
+class RunError(RanvierError, OSError):
+    """A run folder, or a file of it, that is missing, damaged or cannot be written."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file: its old content stays until the new one is safely on the disk.
+
+    Raises RunError where the system refuses; the old file is as it was then.
+    """
+    temporary: str | None = None
+    try:
+        number, temporary = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}; mend that and go on, the file is "
+            "as it was"
+        ) from None
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed runs have left half written."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def new_folder(path: Path) -> None:
+    """Make a folder and those above it; RunError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make the folder {path}: {error.strerror}; choose another") from None
+
+
+def canonical(value: Any) -> bytes:
+    """Return JSON in one form for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def save_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write an object as JSON with a checksum of itself."""
+    digest = hashlib.sha256(canonical(value)).hexdigest()
+    text = json.dumps({"sha256": digest, **value}, indent=2, allow_nan=False)
+    write_atomically(path, f"{text}\n".encode())
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """Read what `save_json` wrote; RunError where it is missing, altered or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}; check the path") from None
+    try:
+        value = json.loads(content)
+        digest = value.pop("sha256")
+        whole = digest == hashlib.sha256(canonical(value)).hexdigest()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise RunError(
+            f"{path}: the file was altered or damaged; restore it from a copy, or train again"
+        )
+    return dict(value)

@@ -1,0 +1,222 @@
+"""`Training`: the loop over epochs, calls and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ranvier.engines.program import Program
+from ranvier.errors import NonFiniteError
+from ranvier.nn.module import Module
+from ranvier.optim import Optimizer
+from ranvier.training.callbacks import Callback
+from ranvier.training.evaluation import add_up, evaluated
+from ranvier.training.feeds import Feed
+from ranvier.training.history import History, Record, plain
+from ranvier.training.interrupts import Interrupts
+from ranvier.training.objective import Objective
+from ranvier.training.pace import Pace
+from ranvier.training.programs import LEARNING_RATE, PENALTY
+from ranvier.training.progress import Progress
+from ranvier.training.run import Checkpoint, RunFolder
+
+CHECKPOINT_SECONDS = 10.0
+"""A checkpoint is written at least this often, and after each epoch."""
+
+_SAVING_SHARE = 20
+"""Saving takes at most one part in so many of the time, however large the network is."""
+
+
+class Training:
+    """One run of `fit`. Callbacks get it, and may read everything and call `stop`."""
+
+    def __init__(
+        self,
+        net: Module,
+        objective: Objective,
+        optimizer: Optimizer,
+        program: Program,
+        feed: Feed,
+        validation: tuple[Program, Feed] | None,
+        epochs: int,
+        seed: int,
+        callbacks: Sequence[Callback],
+        run: RunFolder | None,
+        progress: Progress,
+    ) -> None:
+        self.net = net
+        self.objective = objective
+        self.optimizer = optimizer
+        self.feed = feed
+        self.epochs = epochs
+        self.seed = seed
+        self.epoch = 0
+        """How many epochs are finished."""
+        self.position = 0
+        """How many steps of the next epoch are finished."""
+        self.history = History()
+        self.timings: list[dict[str, Any]] = []
+        self._program = program
+        self._validation = validation
+        self._callbacks = callbacks
+        self._run = run
+        self._progress = progress
+        self._sums: dict[str, float] = {}
+        self._rate = 0.0
+        self._stopping = False
+        self._started = self._saved = perf_counter()
+        self._saving = 0.0
+        self._samples = 0
+
+    # ------------------------------------------------------------ what callbacks use
+
+    def stop(self, reason: str, final: bool = True) -> None:
+        """End training after the call in hand; a resumed run goes on only if not `final`."""
+        self._stopping = True
+        self.history.stopped = reason if final else ""
+        self.reason = reason
+
+    reason = ""
+    """Why training ended before its last epoch, or ""."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this call of `fit` began to train."""
+        return perf_counter() - self._started
+
+    # ------------------------------------------------------------ the loop
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        self.net.load_weights(saved.weights)
+        self.optimizer.load(saved.optimizer, self.net.parameters(frozen=True))
+        self.epoch, self.position, self._sums = saved.epoch, saved.position, dict(saved.sums)
+        self._rate = saved.learning_rate
+        self.history = History(saved.history, saved.stopped)
+        for callback, state, arrays in zip(
+            self._callbacks, saved.callbacks, saved.callback_arrays, strict=False
+        ):
+            callback.restore(state, arrays)
+        self._stopping, self.reason = bool(saved.stopped), saved.stopped
+
+    def execute(self) -> History:
+        """Train until the last epoch or a stop, and return the history.
+
+        Ctrl-C saves a checkpoint, where there is a run folder, and then raises
+        KeyboardInterrupt. Raises NonFiniteError where the loss is no number any more; the last
+        checkpoint is then from before.
+        """
+        with Interrupts() as interrupts, self._progress:
+            self._progress.begin(self.feed, self.epochs, self.epoch, self.position)
+            for callback in self._callbacks:
+                callback.on_start(self)
+            if self._run is not None and not self.history and not self.position:
+                self._save()
+            while self.epoch < self.epochs and not self._stopping:
+                self._run_epoch(interrupts)
+            if self._run is not None:
+                self._save()
+            for callback in self._callbacks:
+                callback.on_end(self)
+            if self._run is not None:
+                self._run.save_weights(self.net.weights)
+        return self.history
+
+    def _run_epoch(self, interrupts: Interrupts) -> None:
+        started, done = perf_counter(), 0
+        pace = Pace()
+        for call in self.feed.calls(self.epoch, self.position, pace):
+            began = perf_counter()
+            outputs = self._program(steps=call.steps, seed=self.seed, **call.arrays)
+            pace.took(call.steps, perf_counter() - began)
+            self._count(call.steps, outputs)
+            done += call.samples
+            self._progress.advance(call.steps, call.samples, self._measured())
+            for callback in self._callbacks:
+                callback.on_steps(self)
+            if interrupts.asked:
+                self._save()
+                raise KeyboardInterrupt
+            if self._stopping and not self._at_end():
+                return
+            if self._due():
+                self._save()
+        self._finish_epoch(perf_counter() - started, done)
+
+    def _count(self, steps: int, outputs: dict[str, np.ndarray]) -> None:
+        """Add a call's steps to the sums of the epoch."""
+        self._rate = float(str(outputs.pop(LEARNING_RATE)[-1]))  # 0.001, not 0.0010000000475
+        bad = [name for name, values in outputs.items() if not np.isfinite(values).all()]
+        if bad:
+            first = min(int(np.flatnonzero(~np.isfinite(outputs[name]))[0]) for name in bad)
+            raise NonFiniteError(
+                f"{bad[0]} became NaN or infinite in epoch {self.epoch + 1}, step "
+                f"{self.position + first + 1}; lower the learning rate, clip gradients, or look "
+                "for NaN in the data"
+            )
+        add_up(self._sums, outputs)
+        self.position += steps
+
+    def _measured(self) -> dict[str, float]:
+        found = self.objective.averages(self._sums)
+        if PENALTY in self._sums:
+            found[PENALTY] = self._sums[PENALTY] / self.position
+        return found
+
+    def _at_end(self) -> bool:
+        return self.feed.steps is not None and self.position >= self.feed.steps
+
+    def _finish_epoch(self, seconds: float, samples: int) -> None:
+        record: Record = {"epoch": self.epoch + 1, "step": int(self.optimizer.step.value)}
+        record |= self._measured()
+        record[LEARNING_RATE] = self._rate
+        if self._validation is not None:
+            found, _ = evaluated(*self._validation, self.objective)
+            record |= {f"validation_{key}": value for key, value in found.items()}
+        record = {key: plain(value) for key, value in record.items()}
+        for callback in self._callbacks:
+            callback.on_epoch(self, record)
+        self.epoch, self.position, self._sums = self.epoch + 1, 0, {}
+        self.history.append(record)
+        self.timings.append({"epoch": self.epoch, "seconds": seconds, "samples": samples})
+        self._progress.finish_epoch(record)
+        if self._run is not None:
+            self._save()
+            self._run.save_timings([*self._earlier(), *self.timings])
+
+    def _earlier(self) -> list[dict[str, Any]]:
+        """Times of epochs that earlier processes have run."""
+        assert self._run is not None
+        mine = {each["epoch"] for each in self.timings}
+        return [each for each in self._run.timings() if each.get("epoch") not in mine]
+
+    # ------------------------------------------------------------ checkpoints
+
+    def _due(self) -> bool:
+        wait = max(CHECKPOINT_SECONDS, _SAVING_SHARE * self._saving)
+        return self._run is not None and perf_counter() - self._saved > wait
+
+    def _save(self) -> None:
+        if self._run is None:
+            return
+        began = perf_counter()
+        self._run.save(self._checkpoint())
+        self._saved = perf_counter()
+        self._saving = self._saved - began
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(
+            weights=dict(self.net.weights),
+            optimizer={path: buffer.value for path, buffer in self.optimizer.state().items()},
+            epoch=self.epoch,
+            position=self.position,
+            sums=self._sums,
+            learning_rate=self._rate,
+            history=self.history.records,
+            stopped=self.history.stopped,
+            callbacks=[callback.state() for callback in self._callbacks],
+            callback_arrays=[callback.arrays() for callback in self._callbacks],
+        )

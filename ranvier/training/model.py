@@ -1,0 +1,305 @@
+"""`Model`: a network with what it is judged by and how it learns; fit, evaluate, predict, save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ranvier import optim
+from ranvier.data.errors import DataError
+from ranvier.data.source import Dataset, Split, split_off
+from ranvier.engines.program import Program
+from ranvier.errors import InputError
+from ranvier.graph.tensor import Shape
+from ranvier.nn.module import Module
+from ranvier.nn.summary import Summary, summarize
+from ranvier.nn.weights import Weights
+from ranvier.optim import Optimizer
+from ranvier.regularization import Dilution, Penalty
+from ranvier.training import preprocess as pre
+from ranvier.training import programs, saving
+from ranvier.training.arrays import Array, whole_split
+from ranvier.training.callbacks import Callback, as_callback
+from ranvier.training.checks import check_counts, check_labels, fitting
+from ranvier.training.evaluation import evaluated, predicted
+from ranvier.training.feeds import Feed, InOrder, Resident, Streamed
+from ranvier.training.history import History
+from ranvier.training.loop import Training
+from ranvier.training.objective import ONE, LossLike, MetricLike, objective
+from ranvier.training.progress import progress as shown_progress
+from ranvier.training.run import RunFolder
+from ranvier.training.settings import Settings
+
+BATCH_SIZE = 32
+EVALUATION_BATCH = 128
+
+
+class Model:
+    """A network together with loss, optimizer and metrics.
+
+    net: the network. Several inputs by name are passed as keywords; several outputs are a dict.
+    loss: the name of a loss, a function of (predictions, targets) that returns [batch], or a
+        dict of these by output.
+    optimizer: an object or a name.
+    metrics: names, or functions of (predictions, targets) that return [batch]; a dict by output
+        where there are several.
+    penalties: L1, L2 of `rv.regularization`, added to the loss and reported apart.
+    dilution: `rv.regularization.Dilution`, which leaves random weights as they are.
+    loss_weights: how much each output's loss counts, 1 by default.
+    class_weights: how much each class counts in the loss.
+    preprocess: what is done to raw inputs inside the program, see `Dataset`; by default what
+        the data says at the first `fit`.
+    engine, options: see `rv.compile` (`threads=1`, `check_finite=True`, …).
+    """
+
+    def __init__(
+        self,
+        net: Module,
+        loss: LossLike | Mapping[str, LossLike] = "mean_squared_error",
+        optimizer: str | Optimizer | Mapping[str, Any] = "adam",
+        metrics: Sequence[MetricLike] | Mapping[str, Sequence[MetricLike]] = (),
+        *,
+        penalties: Sequence[Penalty] = (),
+        dilution: Dilution | None = None,
+        loss_weights: Mapping[str, float] | None = None,
+        class_weights: Sequence[float] | Array | None = None,
+        preprocess: Mapping[str, Any] | None = None,
+        classes: Sequence[str] = (),
+        engine: str = "native",
+        **options: Any,
+    ) -> None:
+        if not isinstance(net, Module):
+            raise InputError(f"net is a {type(net).__name__}; pass an nn.Module")
+        self.net = net
+        self.objective = objective(loss, metrics, penalties, loss_weights, class_weights)
+        self.optimizer = optim.get(optimizer)
+        self.dilution = dilution
+        self.preprocess = None if preprocess is None else pre.check(preprocess)
+        self.classes = tuple(classes)
+        self.engine = engine
+        self.options = options
+        self.settings = Settings()
+        self.epochs_done = 0
+        """How many epochs the network has been trained for, in all calls of `fit`."""
+        self._outputs: dict[str, Shape] = {}
+        self._programs: dict[tuple[Any, ...], Program] = {}
+
+    # ------------------------------------------------------------ learning
+
+    def fit(
+        self,
+        data: Any,
+        targets: Any = None,
+        *,
+        epochs: int = 1,
+        batch_size: int = BATCH_SIZE,
+        validation: Any = None,
+        weights: Any = None,
+        seed: int = 0,
+        callbacks: Sequence[Callback | Callable[..., Any]] = (),
+        out: str | Path | None = None,
+        resume: bool = False,
+        progress: bool | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> History:
+        """Train for `epochs` epochs and return their history.
+
+        data, targets: arrays; or a `Split`, a `Dataset` (which brings its validation part), or
+            an iterable of batches (inputs, targets[, weights]), begun anew each epoch. Several
+            inputs or targets are dicts. Without targets the network learns to give back its
+            inputs.
+        validation: a pair of arrays, a split, an iterable of batches, or the share of the data
+            that is set apart, by `seed`. It is measured after each epoch.
+        weights: how much each sample counts, [n], 0 or more.
+        seed: decides initial weights (where the network is not built yet), the order of visits,
+            and dropout.
+        callbacks: see `rv.training`; functions of (training, record) are called each epoch.
+        out: a run folder for checkpoints; it must not hold anything, unless `resume` is set,
+            which goes on from its last checkpoint, or starts anew where there is none.
+        progress: True, False, or None: a bar in a terminal or notebook.
+        about: more settings to keep in the run's `config.json`, as JSON.
+
+        A second call goes on where the first one ended. Raises NonFiniteError where the loss
+        becomes NaN, KeyboardInterrupt after Ctrl-C (a checkpoint is saved first), DataError or
+        InputError for what does not fit.
+        """
+        check_counts(epochs=epochs, batch_size=batch_size, seed=seed)
+        split = whole_split(data, targets, weights)
+        if isinstance(data, Dataset) and validation is None:
+            validation = data.validation
+        if isinstance(validation, float):
+            split, validation = _set_apart(split, validation, seed)
+        feed = self._feed(data, split, seed, lambda clean: Resident(clean, batch_size, seed))
+        self.settings.epochs, self.settings.batch_size = epochs, feed.batch_size
+        self.settings.seed, self.settings.about = int(seed), dict(about or {})
+        measured = None
+        if validation is not None:
+            held = self._evaluation_feed(validation)
+            measured = (self._program("evaluate", held), held)
+        program = self._program("train", feed)
+        run = RunFolder(out) if out is not None else None
+        saved = run.begin(saving.config_of(self), resume) if run is not None else None
+        training = Training(
+            net=self.net,
+            objective=self.objective,
+            optimizer=self.optimizer,
+            program=program,
+            feed=feed,
+            validation=measured,
+            epochs=epochs + (self.epochs_done if saved is None else 0),
+            seed=seed,
+            callbacks=[as_callback(each) for each in callbacks],
+            run=run,
+            progress=shown_progress(progress),
+        )
+        training.epoch = self.epochs_done
+        if saved is not None:
+            training.restore(saved)
+        try:
+            return training.execute()
+        finally:
+            self.epochs_done = training.epoch
+
+    def evaluate(
+        self,
+        data: Any,
+        targets: Any = None,
+        *,
+        weights: Any = None,
+        batch_size: int = EVALUATION_BATCH,
+    ) -> dict[str, Any]:
+        """Return the loss and metrics, by name; of a `Dataset` those of its test part.
+
+        See `fit` for what data may be.
+        """
+        check_counts(batch_size=batch_size)
+        feed = self._evaluation_feed(data, targets, weights, batch_size)
+        return evaluated(self._program("evaluate", feed), feed, self.objective)[0]
+
+    def predict(
+        self, inputs: Any, *, batch_size: int = EVALUATION_BATCH, logits: bool = False
+    ) -> Any:
+        """Return the predictions for inputs [n, ...]: an array, or a dict by output.
+
+        Of a loss on logits these are probabilities; `logits=True` gives the logits.
+        """
+        check_counts(batch_size=batch_size)
+        split = whole_split(inputs.inputs if isinstance(inputs, Split) else inputs)
+        if split is None:
+            raise DataError("predict takes arrays; for batches, call it once for each")
+        if not len(split):
+            raise DataError("predict: there are no rows; pass at least one")
+        feed = self._feed(inputs, split, 0, lambda clean: InOrder(clean, batch_size))
+        found = predicted(self._program("logits" if logits else "predict", feed), feed)
+        return found[ONE] if list(found) == [ONE] else found
+
+    # ------------------------------------------------------------ state
+
+    @property
+    def weights(self) -> Weights:
+        """The arrays of the network by path, to read and to write."""
+        return self.net.weights
+
+    def load_weights(self, arrays: Any, partial: bool = False) -> list[str]:
+        """Write arrays by path and return the paths written; see `Weights.load`."""
+        return self.net.load_weights(arrays, partial)
+
+    def freeze(self, pattern: str = "*") -> list[str]:
+        """Leave the parameters whose path matches out of training; returns their paths."""
+        return self.net.freeze(pattern)
+
+    def unfreeze(self, pattern: str = "*") -> list[str]:
+        """Train the parameters whose path matches again; returns their paths."""
+        return self.net.unfreeze(pattern)
+
+    def save(self, path: str | Path) -> None:
+        """Write a run folder: configuration, weights, and the optimizer's state.
+
+        A run that the folder holds is replaced, file by file and each atomically; a folder with
+        other files is refused with RunError.
+        """
+        saving.save(self, Path(path))
+
+    def summary(self, *shapes: Sequence[int]) -> Summary:
+        """Return layers, shapes, parameters, multiply-adds and memory; print it to read it.
+
+        shapes: those of the inputs without the batch; needed where the model has seen no data.
+        """
+        if shapes:
+            return summarize(self.net, *[(1, *shape) for shape in shapes])
+        if not self.settings.inputs:
+            raise InputError(
+                "the shape of the inputs is not known yet; pass it: summary((28, 28, 1))"
+            )
+        example = pre.preprocessed(self.settings.example(), self.preprocess or {})
+        return summarize(self.net, *(example.values() if isinstance(example, dict) else [example]))
+
+    def build(self, settings: Settings) -> None:
+        """Create the state of the network for inputs of the form that the settings have."""
+        self.settings = settings
+        self._outputs = programs.build(self.learner(), settings.example(), settings.seed)
+
+    # ------------------------------------------------------------ within
+
+    def learner(self) -> programs.Learner:
+        """What the programs of this model are made of."""
+        return programs.Learner(
+            self.net,
+            self.objective,
+            self.optimizer,
+            self.preprocess or {},
+            self.dilution,
+            self.engine,
+            self.options,
+        )
+
+    def prepare(self, feed: Feed, seed: int) -> None:
+        """Build the network for what a feed gives, unless it is built."""
+        if not self.settings.inputs:
+            self.build(Settings(inputs=feed.forms, seed=int(seed)))
+
+    def training_program(self, feed: Feed) -> Program:
+        """Return the program of a training step for a feed, compiled if it was not yet."""
+        return self._program("train", feed)
+
+    def _evaluation_feed(
+        self, data: Any, targets: Any = None, weights: Any = None, size: int = EVALUATION_BATCH
+    ) -> Feed:
+        if isinstance(data, Dataset):
+            data = data.test
+        split = whole_split(data, targets, weights)
+        return self._feed(data, split, 0, lambda clean: InOrder(clean, size))
+
+    def _feed(
+        self, data: Any, split: Split | None, seed: int, make: Callable[[Split], Feed]
+    ) -> Feed:
+        """Return the feed of a split, or of batches where there is none; build the network.
+
+        What the first data says of itself is taken over; later data must be like it.
+        """
+        if split is not None and self.settings.inputs:
+            split = fitting(self.settings.inputs, split)
+        feed = Streamed(data) if split is None else make(split)
+        if split is not None:
+            if self.preprocess is None:
+                self.preprocess = pre.check(split.preprocess)
+            self.classes = self.classes or split.classes
+        self.prepare(feed, seed)
+        if split is not None:
+            check_labels(self.objective, self._outputs, split)
+        return feed
+
+    def _program(self, kind: str, feed: Feed) -> Program:
+        """Compile the program of a kind for a feed, or return the one that there is."""
+        trained = tuple(self.net.parameters()) if kind == "train" else ()
+        key = (kind, feed.key, trained, id(self.optimizer), repr(self.preprocess))
+        if key not in self._programs:
+            self._programs[key] = programs.make(kind, self.learner(), feed)
+        return self._programs[key]
+
+
+def _set_apart(split: Split | None, share: float, seed: int) -> tuple[Split, Split]:
+    if split is None:
+        raise DataError("a share for validation needs arrays; pass batches for validation")
+    return split_off(split, share, seed)

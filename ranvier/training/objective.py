@@ -1,0 +1,183 @@
+"""`Objective`: what training minimizes and what is measured beside it, for each output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ranvier import losses, metrics
+from ranvier.errors import InputError
+from ranvier.graph import functions as f
+from ranvier.graph.leaves import Parameter
+from ranvier.graph.tensor import Tensor
+from ranvier.losses import Loss
+from ranvier.metrics import EPOCH_METRICS, Metric
+from ranvier.regularization import Penalty, penalty
+
+Tensors: TypeAlias = "Tensor | Mapping[str, Tensor]"
+LossLike: TypeAlias = "str | Loss | Mapping[str, Any] | Callable[..., Tensor]"
+MetricLike: TypeAlias = "str | Metric | Callable[..., Tensor]"
+
+ONE = ""
+"""The name of the output of a network that has only one."""
+
+
+def by_name(values: Any) -> dict[str, Any]:
+    """Return several values by name as a dict, and one alone under `ONE`."""
+    return dict(values) if isinstance(values, Mapping) else {ONE: values}
+
+
+def label(output: str, name: str) -> str:
+    """What a quantity of an output is called in records: `accuracy`, `digit_accuracy`."""
+    return f"{output}_{name}" if output else name
+
+
+@dataclass(frozen=True)
+class Head:
+    """What one output is judged by.
+
+    weight: how much its loss counts in the sum. measures: metrics of tensors. whole: names of
+    metrics that need all samples at once.
+    """
+
+    loss: Loss
+    weight: float = 1.0
+    measures: tuple[Metric, ...] = ()
+    whole: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The losses, metrics and penalties of a model.
+
+    heads: one for each output, by name. penalties: added to the loss that is differentiated.
+    class_weights: one number for each class, for a network with one output.
+    """
+
+    heads: Mapping[str, Head]
+    penalties: tuple[Penalty, ...] = ()
+    class_weights: np.ndarray | None = field(default=None, compare=False)
+
+    def sums(self, outputs: Tensors, targets: Tensors, weights: Tensor) -> dict[str, Tensor]:
+        """Return Σwℓ and Σwm over a batch for each loss and metric, and the sums of weights.
+
+        weights: float32 [batch]. The keys are those that `averages` reads; all are scalars.
+        """
+        found, wanted = self._matched(by_name(outputs)), self._matched(by_name(targets))
+        sums = {"weight": f.sum(weights)}
+        for name, head in self.heads.items():
+            prediction, target = found[name], wanted[name]
+            loss_weights = weights * self._of_classes(target)
+            sums[label(name, "loss_weight")] = f.sum(loss_weights)
+            sums[label(name, "loss")] = f.sum(loss_weights * head.loss(prediction, target))
+            shown = head.loss.link(prediction) if head.measures else prediction
+            for metric in head.measures:
+                sums[label(name, metric.name)] = f.sum(weights * metric(shown, target))
+        return {key: f.cast(value, "float32") for key, value in sums.items()}
+
+    def mean_loss(self, sums: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of a batch, Σ over outputs of weight · Σwℓ / Σw; 0 without weight."""
+        total = f.as_tensor(0.0)
+        for name, head in self.heads.items():
+            weight = sums[label(name, "loss_weight")]
+            mean = f.divide(sums[label(name, "loss")], f.where(weight > 0, weight, 1.0))
+            total = total + mean * head.weight
+        return total
+
+    def penalty(self, parameters: Mapping[str, Parameter]) -> Tensor:
+        """Return what the penalties add to the loss."""
+        return penalty(self.penalties, parameters)
+
+    def averages(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Return the loss and metrics of sums over many batches: `loss`, `accuracy`, …"""
+        total = 0.0
+        parts: dict[str, float] = {}
+        for name, head in self.heads.items():
+            weight = sums[label(name, "loss_weight")]
+            mean = sums[label(name, "loss")] / weight if weight else 0.0
+            total += mean * head.weight
+            if name:
+                parts[label(name, "loss")] = mean
+            for metric in head.measures:
+                key = label(name, metric.name)
+                parts[key] = sums[key] / sums["weight"] if sums["weight"] else 0.0
+        return {"loss": total, **parts}
+
+    @property
+    def needs_predictions(self) -> bool:
+        """Whether a metric needs the predictions of all samples at once."""
+        return any(head.whole for head in self.heads.values())
+
+    def of_all(self, predictions: Any, targets: Any, weights: np.ndarray) -> dict[str, Any]:
+        """Return the metrics that need all samples at once; predictions are after the link."""
+        found, wanted = by_name(predictions), by_name(targets)
+        return {
+            label(name, metric): EPOCH_METRICS[metric](found[name], wanted[name], weights)
+            for name, head in self.heads.items()
+            for metric in head.whole
+        }
+
+    def linked(self, outputs: Tensors) -> dict[str, Tensor]:
+        """Return what `predict` shows of each output: probabilities where the loss has a link."""
+        return {
+            name: self.heads[name].loss.link(output) for name, output in by_name(outputs).items()
+        }
+
+    def _of_classes(self, target: Tensor) -> Tensor | float:
+        if self.class_weights is None:
+            return 1.0
+        return losses.class_weights(target, self.class_weights)
+
+    def _matched(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        if set(tensors) != set(self.heads):
+            raise InputError(
+                f"the losses are for {_names(self.heads)}, the network or the targets have "
+                f"{_names(tensors)}; give each output one loss and one array of targets"
+            )
+        return tensors
+
+
+def objective(
+    loss: LossLike | Mapping[str, LossLike],
+    measures: Sequence[MetricLike] | Mapping[str, Sequence[MetricLike]] = (),
+    penalties: Sequence[Penalty] = (),
+    loss_weights: Mapping[str, float] | None = None,
+    class_weights: Sequence[float] | np.ndarray | None = None,
+) -> Objective:
+    """Return the objective of names, functions and objects; see `Model` for the arguments."""
+    several = isinstance(loss, Mapping) and "name" not in loss
+    by_output: dict[str, Any] = by_name(loss) if several else {ONE: loss}
+    wanted = dict(measures) if isinstance(measures, Mapping) else {ONE: measures}
+    shares = dict(loss_weights or {})
+    for what, given in (("metrics", wanted), ("loss_weights", shares)):
+        for name in given:
+            if name not in by_output and given[name]:
+                raise InputError(
+                    f"{what} name the output {_names([name])}, for which there is no loss; there "
+                    f"are {_names(by_output)}"
+                )
+    if class_weights is not None and several:
+        raise InputError("class_weights serve a network with one output; pass sample weights")
+    heads = {
+        name: _head(each, wanted.get(name, ()), float(shares.get(name, 1.0)))
+        for name, each in by_output.items()
+    }
+    table = None if class_weights is None else np.asarray(class_weights, np.float32)
+    return Objective(heads, tuple(penalties), table)
+
+
+def _head(loss: LossLike, measures: Sequence[MetricLike], weight: float) -> Head:
+    if isinstance(measures, str):
+        raise InputError(f"metrics is the text {measures!r}; pass a list, [{measures!r}]")
+    whole = tuple(m for m in measures if isinstance(m, str) and m in EPOCH_METRICS)
+    tensors = tuple(metrics.get(m) for m in measures if m not in whole)
+    if "loss" in [metric.name for metric in tensors]:
+        raise InputError("a metric cannot be called 'loss'; rename it")
+    return Head(losses.get(loss), weight, tensors, whole)
+
+
+def _names(names: Any) -> str:
+    return ", ".join(repr(name) if name else "one output without a name" for name in names)

@@ -1,0 +1,153 @@
+"""The three programs of a model: a training step, an evaluation step, a prediction step.
+
+They are separate graphs over the same state: the parameters and buffers of the network, and
+the optimizer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ranvier import dtypes
+from ranvier.engines.compile import compile as compile_program
+from ranvier.engines.program import Program
+from ranvier.errors import InputError
+from ranvier.graph.leaves import input as make_input
+from ranvier.graph.tensor import Shape, Tensor
+from ranvier.nn.module import Module
+from ranvier.nn.trace import trace
+from ranvier.optim import Optimizer
+from ranvier.regularization import Dilution
+from ranvier.schedules import as_schedule
+from ranvier.training.feeds import Batch, Feed
+from ranvier.training.objective import Objective, Tensors, by_name
+from ranvier.training.preprocess import preprocessed
+
+PREDICTION = "prediction"
+LEARNING_RATE = "learning_rate"
+PENALTY = "penalty"
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What programs are made of: a network, what it is judged by, and how it learns."""
+
+    net: Module
+    objective: Objective
+    optimizer: Optimizer
+    preprocess: Mapping[str, Any]
+    dilution: Dilution | None
+    engine: str
+    options: Mapping[str, Any]
+
+    def compile(
+        self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], updates: Any = None
+    ) -> Program:
+        """Compile with the engine and the options of the model."""
+        return compile_program(inputs, outputs, updates, self.engine, **self.options)
+
+
+def training_program(learner: Learner, feed: Feed) -> Program:
+    """Return the step that learns from a batch; inputs: the feed's, and `seed`, int64.
+
+    Outputs: the sums of `Objective.sums`, `learning_rate`, and `penalty` if there are penalties.
+    """
+    batch = feed.batch()
+    seed = make_input((), dtypes.int64, "seed")
+    optimizer, objective = learner.optimizer, learner.objective
+    parameters = learner.net.parameters()
+    if not parameters:
+        raise InputError("the network has no parameters to train; unfreeze some, or add layers")
+    with trace(True, seed, optimizer.step, batch.weights) as t:
+        x = preprocessed(batch.inputs, learner.preprocess)
+        found = _apply(learner.net, x)
+        sums = objective.sums(found, _targets(batch, x, found), batch.weights)
+    outputs = dict(sums)
+    loss = objective.mean_loss(sums)
+    if objective.penalties:
+        outputs[PENALTY] = objective.penalty(parameters)
+        loss = loss + outputs[PENALTY]
+    rate = as_schedule(optimizer.learning_rate)(optimizer.step)
+    outputs[LEARNING_RATE] = rate * optimizer.learning_rate_scale
+    updates = {**optimizer.updates(loss, parameters), **t.updates}
+    if learner.dilution is not None:
+        updates = learner.dilution.masked(updates, parameters, seed, optimizer.step, feed.steps)
+    return learner.compile({**batch.placeholders, "seed": seed}, outputs, updates)
+
+
+def evaluation_program(learner: Learner, feed: Feed) -> Program:
+    """Return the step that measures a batch; outputs: the sums, and what metrics need."""
+    batch = feed.batch()
+    with trace(False, weights=batch.weights):
+        x = preprocessed(batch.inputs, learner.preprocess)
+        found = _apply(learner.net, x)
+        outputs = learner.objective.sums(found, _targets(batch, x, found), batch.weights)
+    if learner.objective.needs_predictions:
+        outputs |= _named_predictions(learner.objective.linked(found))
+    return learner.compile(batch.placeholders, outputs)
+
+
+def prediction_program(learner: Learner, feed: Feed, logits: bool) -> Program:
+    """Return the step that predicts a batch, before the loss's link with `logits`."""
+    batch = feed.batch()
+    with trace(False):
+        found = _apply(learner.net, preprocessed(batch.inputs, learner.preprocess))
+        shown = by_name(found) if logits else learner.objective.linked(found)
+    placeholders = {name: t for name, t in batch.placeholders.items() if t is not batch.weights}
+    return learner.compile(placeholders, _named_predictions(shown))
+
+
+def build(learner: Learner, example: Tensors, seed: int) -> dict[str, Shape]:
+    """Create the state of the network for raw inputs; return its outputs' shapes by name."""
+    with trace(False, seed):
+        outputs = _apply(learner.net, preprocessed(example, learner.preprocess))
+    return {name: output.shape for name, output in by_name(outputs).items()}
+
+
+def make(kind: str, learner: Learner, feed: Feed) -> Program:
+    """Return the program of a kind: "train", "evaluate", "predict" or "logits"."""
+    if kind == "train":
+        return training_program(learner, feed)
+    if kind == "evaluate":
+        return evaluation_program(learner, feed)
+    return prediction_program(learner, feed, kind == "logits")
+
+
+def predictions(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the predictions among a program's outputs, by the name of the network's output."""
+    found = {}
+    for key, value in outputs.items():
+        kind, _, name = key.partition(".")
+        if kind == PREDICTION:
+            found[name] = value
+    return found
+
+
+def _apply(net: Module, inputs: Tensors) -> Tensors:
+    """Call the network; several inputs go to its arguments of the same names."""
+    outputs = net(**inputs) if isinstance(inputs, Mapping) else net(inputs)
+    wrong = [x for x in by_name(outputs).values() if not isinstance(x, Tensor)]
+    if wrong:
+        raise InputError(
+            f"the network returned a {type(wrong[0]).__name__}; return a tensor, or a dict of "
+            "tensors by name"
+        )
+    return outputs
+
+
+def _targets(batch: Batch, inputs: Tensors, outputs: Tensors) -> Tensors:
+    """The batch's targets; where there are none, the inputs in the shape of the output."""
+    if batch.targets is not None:
+        return batch.targets
+    if isinstance(inputs, Tensor) and isinstance(outputs, Tensor) and inputs.size == outputs.size:
+        return inputs.reshape(outputs.shape)
+    raise InputError(
+        "there are no targets, and the network does not give back one input of the same size; "
+        "pass targets"
+    )
+
+
+def _named_predictions(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{PREDICTION}.{name}" if name else PREDICTION: t for name, t in outputs.items()}

@@ -1,0 +1,191 @@
+"""`RunFolder`: the files of one training run.
+
+`config.json` says what the run is, `weights.safetensors` holds the network's state,
+`state.safetensors` a whole checkpoint: weights, optimizer, callbacks, history, and the position
+inside the epoch. `history.jsonl` and `timings.jsonl` have one line for each epoch. Every file
+is replaced atomically, and a checkpoint is one file, so that whatever happens at any moment,
+the newest checkpoint is whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ranvier.training.files import (
+    RunError,
+    load_json,
+    new_folder,
+    save_json,
+    sweep,
+    write_atomically,
+)
+from ranvier.training.history import History, Record
+from ranvier.training.tensors import load_arrays, save_arrays
+
+CONFIG = "config.json"
+WEIGHTS = "weights.safetensors"
+STATE = "state.safetensors"
+HISTORY = "history.jsonl"
+TIMINGS = "timings.jsonl"
+REPORT = "report.html"
+
+_FREE = ("epochs", "version")
+"""Settings in which a resumed run may differ from its beginning."""
+
+
+@dataclass
+class Checkpoint:
+    """What a run needs to go on: arrays by kind and path, and what is not an array.
+
+    epoch: finished epochs. position: finished steps of the next one, whose sums so far are
+    `sums`, and whose last learning rate is `learning_rate`. stopped: why training ended early, if it did. callbacks: their states, in order.
+    """
+
+    weights: dict[str, np.ndarray]
+    optimizer: dict[str, np.ndarray]
+    epoch: int = 0
+    position: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    learning_rate: float = 0.0
+    history: list[Record] = field(default_factory=list)
+    stopped: str = ""
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
+    callback_arrays: list[dict[str, np.ndarray]] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint to one file."""
+        kinds = {"weights": self.weights, "optimizer": self.optimizer}
+        kinds |= {f"callback{i}": arrays for i, arrays in enumerate(self.callback_arrays)}
+        flat = {f"{kind}/{p}": a for kind, arrays in kinds.items() for p, a in arrays.items()}
+        info = {
+            "epoch": self.epoch,
+            "position": self.position,
+            "sums": self.sums,
+            "learning_rate": self.learning_rate,
+            "history": self.history,
+            "stopped": self.stopped,
+            "callbacks": self.callbacks,
+        }
+        save_arrays(path, flat, info)
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint; RunError for a damaged one."""
+        flat, info = load_arrays(path)
+        kinds: dict[str, dict[str, np.ndarray]] = {}
+        for name, array in flat.items():
+            kind, _, rest = name.partition("/")
+            kinds.setdefault(kind, {})[rest] = array
+        try:
+            own = [kinds.get(f"callback{i}", {}) for i in range(len(info["callbacks"]))]
+            weights, optimizer = kinds["weights"], kinds["optimizer"]
+            return cls(weights, optimizer, callback_arrays=own, **info)
+        except (KeyError, TypeError):
+            raise RunError(f"{path}: not a checkpoint of this version; train again") from None
+
+
+class RunFolder:
+    """A folder that one run writes to; see the module."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def check(self, resume: bool) -> None:
+        """Raise RunError where the folder holds something that a run would overwrite."""
+        if self._taken() and not resume:
+            raise RunError(
+                f"{self.path} exists already; resume it, choose another folder, or delete it"
+            )
+
+    def begin(self, config: Mapping[str, Any], resume: bool) -> Checkpoint | None:
+        """Make the folder ready; return the checkpoint to go on from, or None to start anew.
+
+        Raises RunError where the folder holds something and `resume` is not set, and where it
+        holds a run with other settings; nothing is changed then.
+        """
+        self.check(resume)
+        checkpoint = None
+        if (self.path / STATE).exists():
+            self._compare(load_json(self.path / CONFIG), config)
+            checkpoint = Checkpoint.load(self.path / STATE)
+        elif self._taken() and not self._is_run():
+            raise RunError(
+                f"{self.path} holds files but no run to resume; choose another folder"
+            )
+        new_folder(self.path)
+        sweep(self.path)
+        save_json(self.path / CONFIG, config)
+        return checkpoint
+
+    def replace(self, config: Mapping[str, Any]) -> None:
+        """Make the folder ready for another model, in the place of a run or of nothing."""
+        if self._taken() and not (self.path / CONFIG).is_file():
+            raise RunError(f"{self.path} exists and holds no run; choose another folder")
+        new_folder(self.path)
+        sweep(self.path)
+        save_json(self.path / CONFIG, config)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint and the history that belongs to it."""
+        checkpoint.save(self.path / STATE)
+        write_atomically(self.path / HISTORY, History(checkpoint.history).to_lines())
+
+    def save_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Write the network's state."""
+        save_arrays(self.path / WEIGHTS, weights)
+
+    def timings(self) -> list[dict[str, Any]]:
+        """Return what is known of the times of earlier epochs; a damaged line ends them."""
+        found = []
+        try:
+            for line in (self.path / TIMINGS).read_text("utf-8").splitlines():
+                found.append(dict(json.loads(line)))
+        except (OSError, ValueError, TypeError):
+            pass
+        return found
+
+    def save_timings(self, timings: Iterable[Mapping[str, Any]]) -> None:
+        """Write the time of each epoch, the one thing that no two runs share."""
+        lines = "".join(f"{json.dumps(dict(each))}\n" for each in timings)
+        write_atomically(self.path / TIMINGS, lines.encode())
+
+    def _taken(self) -> bool:
+        if self.path.is_dir():
+            return any(not each.name.endswith(".tmp") for each in self.path.iterdir())
+        return self.path.exists() or self.path.is_symlink()
+
+    def _is_run(self) -> bool:
+        """Whether all files are those that a run has before its first checkpoint."""
+        names = {each.name for each in self.path.iterdir() if not each.name.endswith(".tmp")}
+        return self.path.is_dir() and names <= {CONFIG, HISTORY, TIMINGS, WEIGHTS}
+
+    def _compare(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        old, new = dict(_leaves("", before)), dict(_leaves("", now))
+        for key in [*old, *(key for key in new if key not in old)]:
+            if key.rpartition(".")[2] in _FREE or old.get(key) == new.get(key):
+                continue
+            raise RunError(
+                f"{self.path} was begun with {key} = {json.dumps(old.get(key))}, not "
+                f"{json.dumps(new.get(key))}; resume with the same settings, or choose another "
+                "folder"
+            )
+
+
+def _leaves(prefix: str, value: Any) -> Iterable[tuple[str, Any]]:
+    items: Iterable[tuple[Any, Any]]
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple) and value:
+        items = enumerate(value)
+    else:
+        return [(prefix, value)]
+    return [leaf for k, v in items for leaf in _leaves(f"{prefix}.{k}" if prefix else str(k), v)]

@@ -1,0 +1,181 @@
+"""Models as run folders: what `Model.save` writes and `rv.load` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ranvier.errors import InputError, RanvierError
+from ranvier.nn.config import from_config, to_config
+from ranvier.nn.module import Module
+from ranvier.optim import Optimizer
+from ranvier.regularization import Dilution, Penalty
+from ranvier.training.files import RunError, load_json, save_json
+from ranvier.training.objective import ONE, Head, Objective
+from ranvier.training.run import CONFIG, STATE, WEIGHTS, Checkpoint, RunFolder
+from ranvier.training.settings import Settings
+from ranvier.training.tensors import load_arrays
+
+if TYPE_CHECKING:
+    from ranvier.training.model import Model
+
+FORMAT = 1
+"""The version of the layout of `config.json`."""
+
+
+def config_of(model: Model) -> dict[str, Any]:
+    """Return what `config.json` says of a model: all that can be said without code."""
+    from ranvier import __version__
+
+    trained = model.net.parameters()
+    frozen = [path for path in model.net.parameters(frozen=True) if path not in trained]
+    table = model.objective.class_weights
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "net": to_config(model.net),
+        "heads": {name: _head_config(head) for name, head in model.objective.heads.items()},
+        "penalties": [each.config() for each in model.objective.penalties],
+        "class_weights": None if table is None else table.tolist(),
+        "dilution": None if model.dilution is None else model.dilution.config(),
+        "optimizer": model.optimizer.config(),
+        "preprocess": dict(model.preprocess or {}),
+        "classes": list(model.classes),
+        "frozen": frozen,
+        "training": model.settings.to_json(),
+    }
+
+
+def save(model: Model, path: Path) -> None:
+    """Write a model to a run folder."""
+    run = RunFolder(path)
+    if not model.settings.inputs:
+        raise InputError("the model has seen no data yet; fit it, or build it, before saving")
+    run.replace(config_of(model))
+    run.save_weights(model.net.weights)
+    run.save(
+        Checkpoint(
+            weights=dict(model.net.weights),
+            optimizer={p: b.value for p, b in model.optimizer.state().items()},
+            epoch=model.epochs_done,
+        )
+    )
+
+
+def load(
+    path: str | Path,
+    *,
+    net: Module | None = None,
+    loss: Any = None,
+    metrics: Any = None,
+    engine: str = "native",
+    **options: Any,
+) -> Model:
+    """Read a model that `Model.save`, or `fit` with a run folder, has written.
+
+    net: the network, where its class is the user's own. loss, metrics: likewise, where they are
+    functions. Raises RunError for files that are missing or damaged, and for a class that is
+    not known; no code is ever taken from a file.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise RunError(f"{folder}: there is no such run folder; check the path")
+    if not (folder / CONFIG).exists():
+        raise RunError(f"{folder}: holds no {CONFIG}, so it is no run folder; check the path")
+    config = load_json(folder / CONFIG)
+    try:
+        model = _model(config, net, loss, metrics, engine, options)
+    except RunError:
+        raise
+    except RanvierError as error:
+        raise RunError(f"{folder / CONFIG}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise RunError(f"{folder / CONFIG}: not a configuration of this version") from None
+    _restore(model, folder)
+    return model
+
+
+def _model(
+    config: Mapping[str, Any],
+    net: Module | None,
+    loss: Any,
+    metrics: Any,
+    engine: str,
+    options: Mapping[str, Any],
+) -> Model:
+    from ranvier.training.model import Model
+
+    if config["format"] != FORMAT:
+        raise RunError(f"the format is {config['format']}, this version reads {FORMAT}")
+    heads = config["heads"]
+    one = list(heads) == [ONE]
+    losses = {name: _own(head["loss"], "loss", loss is None) for name, head in heads.items()}
+    measured = {name: head["metrics"] for name, head in heads.items()}
+    for head in heads.values():
+        _own(head, "metrics", metrics is None)
+    dilution = config["dilution"]
+    model = Model(
+        net if net is not None else from_config(config["net"]),
+        loss if loss is not None else (losses[ONE] if one else losses),
+        Optimizer.from_config(config["optimizer"]),
+        metrics if metrics is not None else (measured[ONE] if one else measured),
+        penalties=[Penalty.from_config(each) for each in config["penalties"]],
+        dilution=None if dilution is None else Dilution.from_config(dilution),
+        loss_weights={name: head["weight"] for name, head in heads.items()},
+        class_weights=config["class_weights"],
+        preprocess=config["preprocess"],
+        classes=config["classes"],
+        engine=engine,
+        **options,
+    )
+    model.build(Settings.from_json(config["training"]))
+    for frozen in config["frozen"]:
+        model.freeze(frozen.replace("[", "[[]"))
+    return model
+
+
+def _restore(model: Model, folder: Path) -> None:
+    """Write the arrays of the folder into the model."""
+    checkpoint = Checkpoint.load(folder / STATE) if (folder / STATE).exists() else None
+    if (folder / WEIGHTS).exists():
+        weights, path = load_arrays(folder / WEIGHTS)[0], folder / WEIGHTS
+    elif checkpoint is not None:
+        weights, path = checkpoint.weights, folder / STATE
+    else:
+        raise RunError(f"{folder}: holds no weights yet; train it first")
+    try:
+        model.load_weights(weights)
+        if checkpoint is not None:
+            path = folder / STATE
+            model.optimizer.load(checkpoint.optimizer, model.net.parameters(frozen=True))
+            model.epochs_done = checkpoint.epoch
+    except RanvierError as error:
+        raise RunError(f"{path}: does not fit {CONFIG}: {error}") from None
+
+
+def _head_config(head: Head) -> dict[str, Any]:
+    from ranvier.losses import LOSSES
+    from ranvier.metrics import METRICS
+
+    known = head.loss.name in LOSSES and LOSSES[head.loss.name].function is head.loss.function
+    names = [metric.name for metric in head.measures]
+    mine = [
+        m.name
+        for m in head.measures
+        if not (m.name in METRICS and METRICS[m.name].function is m.function)
+        and not m.name.startswith("top_")
+    ]
+    return {
+        "loss": head.loss.config() if known else {"name": head.loss.name, "own": True},
+        "weight": head.weight,
+        "metrics": [*names, *head.whole],
+        **({"own": True} if mine else {}),
+    }
+
+
+def _own(config: Mapping[str, Any], what: str, needed: bool) -> Mapping[str, Any]:
+    """Refuse a user's own function that was not passed."""
+    if config.get("own") and needed:
+        raise RunError(f"the {what} are the user's own; load it with rv.load(path, {what}=...)")
+    return config

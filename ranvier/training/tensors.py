@@ -1,0 +1,55 @@
+"""Arrays by name in safetensors files, with a checksum of all that they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from ranvier.training.files import RunError, canonical, write_atomically
+
+_KEY = "ranvier"
+"""The one key of the metadata: more of them would be written in no fixed order."""
+
+
+def save_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], info: Mapping[str, Any] | None = None
+) -> None:
+    """Write arrays and what else is to be known, as JSON; equal contents give equal bytes."""
+    plain = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
+    known = dict(info or {})
+    text = json.dumps({"sha256": _digest(plain, known), "info": known}, allow_nan=False)
+    write_atomically(path, safetensors.numpy.save(plain, {_KEY: text}))
+
+
+def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `save_arrays` wrote; RunError where it is missing or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}; check the path") from None
+    try:
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        known = json.loads(header["__metadata__"][_KEY])
+        arrays = safetensors.numpy.load(content)
+        if known["sha256"] == _digest(arrays, known["info"]):
+            return arrays, known["info"]
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, AttributeError):
+        pass
+    raise RunError(f"{path}: the file is damaged; restore it from a copy, or train again")
+
+
+def _digest(arrays: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> str:
+    found = hashlib.sha256(canonical(info))
+    for name in sorted(arrays):
+        array = arrays[name]
+        found.update(f"{name} {array.shape} {array.dtype.name};".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()

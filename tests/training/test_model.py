@@ -1,0 +1,337 @@
+"""`Model` against what a plain loop computes, and against what people pass it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from problems import classifier, dropped, spirals
+
+import ranvier as rv
+from ranvier import nn
+from ranvier.data.batching import batches, permutation
+from ranvier.data.errors import DataError
+from ranvier.errors import InputError, NonFiniteError
+
+X, Y = spirals()
+
+
+def weights_of(model: rv.Model) -> bytes:
+    return b"".join(array.tobytes() for array in model.weights.values())
+
+
+# ---------------------------------------------------------------- what fit computes
+
+
+def test_fit_is_stochastic_gradient_descent() -> None:
+    """Two epochs are the plain loop over batches, the last of which is smaller."""
+    net = nn.Sequential(nn.Linear(3))
+    model = rv.Model(net, "mean_squared_error", rv.optim.SGD(0.1))
+    targets = np.eye(3, dtype=np.float32)[Y]
+    history = model.fit(X, targets, epochs=2, batch_size=32, seed=7)
+
+    plain = nn.Sequential(nn.Linear(3))
+    plain.build((1, 2), seed=7)
+    weight, bias = (plain.weights[f"linear1.{name}"].astype(np.float64) for name in ("weight", "bias"))
+    losses = []
+    for epoch in range(2):
+        order = permutation(len(X), epoch, 7)
+        total = 0.0
+        for rows in np.split(order, [32, 64]):
+            error = X[rows] @ weight + bias - targets[rows]
+            total += (error**2).mean(1).sum()
+            slope = 2 * error / error.size
+            weight, bias = weight - 0.1 * X[rows].T @ slope, bias - 0.1 * slope.sum(0)
+        losses.append(total / len(X))
+    np.testing.assert_allclose(model.weights["linear1.weight"], weight, rtol=1e-5)
+    np.testing.assert_allclose(model.weights["linear1.bias"], bias, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(history["loss"], losses, rtol=1e-5)
+    assert history["step"] == [3, 6]
+
+
+def test_evaluate_counts_the_last_batch_as_what_it_is() -> None:
+    model = classifier()
+    model.fit(X, Y, epochs=3)
+    probabilities = model.predict(X, batch_size=7)
+    found = model.evaluate(X, Y, batch_size=32)
+    assert found["accuracy"] == pytest.approx((probabilities.argmax(1) == Y).mean())
+    assert found["loss"] == pytest.approx(-np.log(probabilities[np.arange(90), Y]).mean(), 1e-5)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
+    logits = model.predict(X, logits=True)
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(shares, probabilities, rtol=1e-5)
+
+
+def test_it_learns() -> None:
+    model = classifier()
+    history = model.fit(X, Y, epochs=150, validation=spirals(60, 1))
+    assert history["loss"][-1] < 0.3 * history["loss"][0]
+    assert history["validation_accuracy"][-1] > 0.9
+    assert model.epochs_done == 150
+
+
+@pytest.mark.parametrize("make", [classifier, dropped])
+def test_equal_seeds_give_equal_bits(make: Any) -> None:
+    first, second, other = make(), make(threads=1), make()
+    histories = [m.fit(X, Y, epochs=3, seed=s) for m, s in ((first, 5), (second, 5), (other, 6))]
+    assert weights_of(first) == weights_of(second) != weights_of(other)
+    assert histories[0].to_lines() == histories[1].to_lines()
+
+
+def test_fit_twice_is_fit_once() -> None:
+    once, twice = dropped(), dropped()
+    once.fit(X, Y, epochs=4)
+    twice.fit(X, Y, epochs=1)
+    twice.fit(X, Y, epochs=3)
+    assert weights_of(once) == weights_of(twice)
+
+
+def test_the_reference_engine_trains_alike() -> None:
+    rule = rv.optim.Momentum(0.05)  # Adam would blow up the bias before the norm, all rounding
+    native, reference = dropped(optimizer=rule), dropped(optimizer=rule.fresh(), engine="reference")
+    for model in (native, reference):
+        model.fit(X, Y, epochs=2)
+    for path, array in native.weights.items():
+        np.testing.assert_allclose(array, reference.weights[path], rtol=1e-4, atol=1e-5)
+
+
+# ---------------------------------------------------------------- forms of data
+
+
+def test_batches_of_an_iterable_train_like_arrays() -> None:
+    """The iterable yields what the permutation would have gathered."""
+
+    class Batches:
+        def __init__(self) -> None:
+            self.visits = 0  # the first one is fit's look at the first batch
+
+        def __iter__(self) -> Any:
+            epoch = max(self.visits - 1, 0)
+            self.visits += 1
+            indices, filled = batches(len(X), 32, permutation(len(X), epoch, 0))
+            for rows, weights in zip(indices, filled, strict=True):
+                yield X[rows[weights > 0]], Y[rows[weights > 0]]
+
+    streamed, resident = dropped(), dropped()
+    found = streamed.fit(Batches(), epochs=2, batch_size=32)
+    wanted = resident.fit(X, Y, epochs=2, batch_size=32)
+    assert weights_of(streamed) == weights_of(resident)
+    assert found["loss"] == wanted["loss"]
+
+
+def test_a_generator_serves_one_epoch() -> None:
+    def once() -> Any:
+        for start in range(0, 90, 30):
+            yield X[start : start + 30], Y[start : start + 30]
+
+    assert len(classifier().fit(once(), epochs=1)) == 1
+    with pytest.raises(DataError, match="used up after one epoch"):
+        classifier().fit(once(), epochs=2)
+
+
+def test_an_error_of_the_iterable_reaches_the_user() -> None:
+    class Broken:
+        def __iter__(self) -> Any:
+            yield X[:30], Y[:30]
+            raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        classifier().fit(Broken())
+
+
+@pytest.mark.parametrize(
+    ("data", "targets"),
+    [
+        ((X, Y), None),
+        (X.tolist(), Y.tolist()),
+        (X.astype(np.float64), Y.astype(np.int16)),
+        (rv.data.Split(X, Y), None),
+        (rv.data.Dataset("spirals", *[rv.data.Split(X, Y)] * 3), None),
+    ],
+)
+def test_forms_of_arrays(data: Any, targets: Any) -> None:
+    model, plain = classifier(), classifier()
+    model.fit(data, targets, epochs=1)
+    plain.fit(X, Y, epochs=1)
+    assert weights_of(model) == weights_of(plain)
+
+
+def test_a_dataset_brings_classes_preprocessing_and_validation() -> None:
+    raw = np.rint((X + 1.5) * 80).astype(np.uint8)
+    split = rv.data.Split(raw, Y)
+    data = rv.data.Dataset(
+        "spirals", split, split, split, ("a", "b", "c"), {"scale": 1 / 80, "mean": [1.5], "std": 1}
+    )
+    model = classifier()
+    history = model.fit(data, epochs=2)
+    assert model.classes == ("a", "b", "c")
+    assert "validation_accuracy" in history[0]
+    plain = classifier()
+    plain.fit(raw.astype(np.float32) / 80 - 1.5, Y, epochs=2)
+    np.testing.assert_allclose(
+        model.weights["linear1.weight"], plain.weights["linear1.weight"], rtol=1e-4, atol=1e-5
+    )
+    assert model.evaluate(data)["accuracy"] == model.evaluate(raw, Y)["accuracy"]
+
+
+def test_a_share_is_set_apart_for_validation() -> None:
+    model = classifier()
+    history = model.fit(X, Y, epochs=1, validation=0.2)
+    assert history["step"] == [3]  # 72 rows in batches of 32
+    assert "validation_loss" in history[0]
+
+
+def test_several_inputs_and_outputs_by_name() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            self.left, self.right = nn.Linear(8), nn.Linear(8)
+            self.arm, self.radius = nn.Linear(3), nn.Linear(1)
+
+        def __call__(self, x: rv.Tensor, y: rv.Tensor) -> dict[str, rv.Tensor]:
+            hidden = rv.tanh(self.left(x) + self.right(y))
+            return {"arm": self.arm(hidden), "radius": self.radius(hidden)}
+
+    radius = np.hypot(X[:, 0], X[:, 1])
+    model = rv.Model(
+        Two(),
+        {"arm": "cross_entropy", "radius": "mean_squared_error"},
+        rv.optim.Adam(0.01),
+        {"arm": ["accuracy", "f1"], "radius": ["r2"]},
+        loss_weights={"radius": 0.5},
+    )
+    inputs, targets = {"x": X[:, :1], "y": X[:, 1:]}, {"arm": Y, "radius": radius}
+    history = model.fit(inputs, targets, epochs=40, validation=(inputs, targets))
+    last = history[-1]
+    assert last["loss"] == pytest.approx(last["arm_loss"] + 0.5 * last["radius_loss"])
+    assert {"arm_accuracy", "validation_arm_f1", "validation_radius_r2"} <= set(last)
+    assert last["loss"] < history[0]["loss"]
+    found = model.predict(inputs)
+    assert found["arm"].shape == (90, 3)
+    assert found["radius"].shape == (90, 1)
+
+
+def test_without_targets_the_network_learns_its_inputs() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(6), nn.Tanh(), nn.Linear(4))
+    model = rv.Model(net, "mean_squared_error", rv.optim.Adam(0.02))
+    pictures = np.random.default_rng(0).normal(size=(64, 2, 2, 1)).astype(np.float32)
+    history = model.fit(pictures, epochs=60)
+    assert history["loss"][-1] < 0.2 * history["loss"][0]
+    assert model.evaluate(pictures)["loss"] == pytest.approx(
+        ((model.predict(pictures).reshape(pictures.shape) - pictures) ** 2).mean(), rel=1e-4
+    )
+
+
+# ---------------------------------------------------------------- weights, penalties, freezing
+
+
+def test_a_sample_of_weight_two_is_a_sample_twice() -> None:
+    weights = np.where(np.arange(90) < 30, 2.0, 1.0)
+    weighted, doubled = classifier(), classifier()
+    weighted.fit(X, Y, weights=weights, batch_size=90)
+    doubled.fit(
+        np.concatenate([X, X[:30]]), np.concatenate([Y, Y[:30]]), batch_size=120
+    )
+    for path, array in weighted.weights.items():
+        np.testing.assert_allclose(array, doubled.weights[path], rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_without_weight_changes_nothing_and_breaks_nothing() -> None:
+    model = rv.Model(nn.Sequential(nn.Linear(3)), "cross_entropy", rv.optim.SGD(0.1))
+    history = model.fit(X, Y, weights=np.zeros(90), batch_size=45)
+    assert history["loss"] == [0.0]
+
+
+def test_class_weights_count_in_the_loss_alone() -> None:
+    plain, weighted = classifier(), classifier(class_weights=[1.0, 0.0, 0.0])
+    for model in (plain, weighted):
+        model.fit(X, Y, epochs=1)
+        model.load_weights({path: array * 0 for path, array in model.weights.items()})
+    assert plain.evaluate(X, Y)["accuracy"] == weighted.evaluate(X, Y)["accuracy"]
+    assert weighted.evaluate(X, Y)["loss"] == pytest.approx(np.log(3))
+
+
+def test_penalties_are_reported_apart() -> None:
+    model = classifier(penalties=[rv.regularization.L2(0.01)])
+    record = model.fit(X, Y)[-1]
+    assert record["penalty"] > 0
+    evaluated = model.evaluate(X, Y)
+    assert "penalty" not in evaluated
+
+
+def test_frozen_parameters_stay() -> None:
+    model = classifier()
+    model.fit(X, Y)
+    before = model.weights["linear1.weight"]
+    assert model.freeze("linear1.*") == ["linear1.weight", "linear1.bias"]
+    model.fit(X, Y)
+    assert np.array_equal(model.weights["linear1.weight"], before)
+    model.unfreeze()
+    model.fit(X, Y)
+    assert not np.array_equal(model.weights["linear1.weight"], before)
+
+
+def test_dilution_leaves_some_weights_as_they_are() -> None:
+    model = classifier(dilution=rv.regularization.Dilution(0.5), optimizer=rv.optim.SGD(0.1))
+    model.fit(X, Y, batch_size=90)
+    before = model.weights["linear1.weight"]
+    model.fit(X, Y, batch_size=90)
+    kept = (model.weights["linear1.weight"] == before).mean()
+    assert 0.2 < kept < 0.8
+
+
+def test_functions_of_tensors_as_loss_and_metric() -> None:
+    def squared(predictions: rv.Tensor, targets: rv.Tensor) -> rv.Tensor:
+        return rv.sum((predictions - rv.one_hot(targets, 3)) ** 2, 1)
+
+    def surest(predictions: rv.Tensor, targets: rv.Tensor) -> rv.Tensor:
+        return rv.max(predictions, 1)
+
+    model = classifier(loss=squared, metrics=[surest])
+    history = model.fit(X, Y, epochs=2)
+    assert history[-1]["surest"] == pytest.approx(model.predict(X).max(1).mean(), abs=0.3)
+
+
+# ---------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.fit(X, Y, epochs=0), "epochs is 0; use a whole number, 1 or more"),
+        (lambda m: m.fit(X, Y, batch_size=0), "batch_size is 0; use a whole number, 1 or more"),
+        (lambda m: m.fit(X, Y, seed=-1), "seed is -1; use a whole number, 0 or more"),
+        (lambda m: m.fit(X, Y[:5]), "inputs has 90 rows, targets has 5"),
+        (lambda m: m.fit(X, Y + 1), "the target of row 2 is 3, the network has 3 outputs"),
+        (lambda m: m.fit(X, ["a"] * 90), "targets holds <U1, not numbers"),
+        (lambda m: m.fit("spirals"), "data is a str; pass arrays"),
+        (lambda m: m.fit([]), "the iterable of batches is empty"),
+        (lambda m: m.fit(iter([X])), "a batch is a ndarray"),
+        (lambda m: m.fit(X, Y, weights=-np.ones(90)), "the weight of row 0 is -1.0"),
+        (lambda m: m.predict(X[:0]), "there are no rows"),
+    ],
+)
+def test_errors(call: Any, message: str) -> None:
+    with pytest.raises((DataError, InputError)) as error:
+        call(classifier())
+    assert message in str(error.value)
+
+
+def test_later_inputs_must_be_like_the_first() -> None:
+    model = classifier()
+    model.fit(X, Y)
+    with pytest.raises(DataError, match=r"each sample is float32 \[3\], the network has learnt"):
+        model.predict(np.zeros((4, 3)))
+    assert model.predict(np.zeros((4, 2), np.int64)).shape == (4, 3)
+
+
+def test_nan_ends_training_with_a_sentence() -> None:
+    broken = X.copy()
+    broken[17] = np.nan
+    with pytest.raises(NonFiniteError, match="loss became NaN or infinite in epoch 1, step"):
+        classifier().fit(broken, Y)
+
+
+def test_a_network_without_parameters() -> None:
+    with pytest.raises(InputError, match="no parameters to train"):
+        rv.Model(nn.Sequential(nn.Tanh()), "mean_squared_error").fit(X, X)
