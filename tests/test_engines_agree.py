@@ -72,7 +72,10 @@ def perturbed(case: GraphCase, seed: int) -> list[np.ndarray]:
 def allowed(case: GraphCase) -> tuple[list[np.ndarray], list[float]]:
     """The expected roots, and how far from them each float root may be."""
     exact = evaluate(case.roots, case.feed, widen=True)
-    runs = [evaluate(case.roots, case.feed), *(perturbed(case, seed) for seed in range(REPETITIONS))]
+    runs = [
+        evaluate(case.roots, case.feed),
+        *(perturbed(case, seed) for seed in range(REPETITIONS)),
+    ]
     limits = []
     for i, (root, value) in enumerate(zip(case.roots, exact, strict=True)):
         if not is_floating(root.dtype):

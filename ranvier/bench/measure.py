@@ -119,7 +119,8 @@ def _peer_turn(peer: Peer, mode: str) -> Callable[[], float]:
 
 
 def _peak_steps(peak: Any) -> int:
-    return max(1, round(0.02 * peak.rate(20) * 1e9 / peak.flops))
+    steps: int = round(0.02 * peak.rate(20) * 1e9 / peak.flops)
+    return max(1, steps)
 
 
 def _best(peer: Peer, ours: list[float], found: Mapping[str, list[float]]) -> dict[str, float]:

@@ -29,7 +29,7 @@ class BenchStep:
         bench = recipe.bench
         self.batch_size = batch_size
         self.inputs, self.targets = rows(recipe, batch_size)
-        options = {} if threads is None else {"threads": threads}
+        options: dict[str, Any] = {} if threads is None else {"threads": threads}
         net = recipe.network(bench.shape, bench.outputs)
         self.model = Model(net, recipe.loss, bench.optimizer(), engine=engine, **options)
         self._feed = Resident(as_split(self.inputs, self.targets), batch_size, _SEED)

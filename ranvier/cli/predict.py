@@ -49,7 +49,8 @@ def command(
     found = model.predict(rows)
     if isinstance(found, dict):
         raise DataError(f"{run} has several outputs; use it from Python")
-    results = [_result(name, values, model.classes) for name, values in zip(names, found)]
+    pairs = zip(names, found, strict=True)
+    results = [_result(name, values, model.classes) for name, values in pairs]
     lines = table([_cells(result) for result in results])
     show({"predictions": results}, lines, as_json)
 

@@ -98,5 +98,5 @@ def teacher() -> Dataset:
     inputs = (rng.random((24000, 10)) * 2 - 1).astype(np.float32)
     targets = (np.tanh(inputs.astype(np.float64) @ hidden) @ out).astype(np.float32)
     whole = Split(inputs, targets)
-    parts = (slice(0, 20000), slice(20000, 22000), slice(22000, None))
-    return Dataset("teacher", *(whole.take(part) for part in parts))
+    train, validation = whole.take(slice(0, 20000)), whole.take(slice(20000, 22000))
+    return Dataset("teacher", train, validation, whole.take(slice(22000, None)))

@@ -61,12 +61,14 @@ def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
     options, regularizers, arguments = _sorted(recipe, choices.settings)
     inputs = dataset.train.inputs
     if isinstance(inputs, Mapping) or inputs.dtype.kind not in "fiub":
-        raise InputError(f"{recipe.name} does not learn from {data.name}, which is no table of "
-                         "numbers or pictures; choose other data")
+        raise InputError(
+            f"{recipe.name} does not learn from {data.name}, which is no table of "
+            "numbers or pictures; choose other data"
+        )
     shape = inputs.shape[1:]
     steps = -(-len(dataset.train) // batch_size) * epochs
     loss, metrics = _judged_by(recipe, dataset)
-    given = {} if choices.threads is None else {"threads": choices.threads}
+    given: dict[str, Any] = {} if choices.threads is None else {"threads": choices.threads}
     model = Model(
         recipe.network(shape, outputs_for(dataset), **options),
         loss,
@@ -95,7 +97,9 @@ def digest(split: Split) -> str:
 def for_recipe(recipe: Recipe, data: Dataset) -> Dataset:
     """Return the dataset with the recipe's preprocessing; for autoencoders without targets."""
     if recipe.self_taught:
-        parts = {p: replace(getattr(data, p), targets=None) for p in ("train", "validation", "test")}
+        parts = {
+            p: replace(getattr(data, p), targets=None) for p in ("train", "validation", "test")
+        }
         data = replace(data, **parts)
     if recipe.preprocess is None or _array(data).dtype != np.uint8:
         return data

@@ -145,7 +145,9 @@ class _Reader:
 
     def _again(self, number: Any) -> Module:
         if not isinstance(number, int) or not 0 <= number < len(self._done):
-            raise InputError(f"the network's configuration repeats module {number!r}, which is none")
+            raise InputError(
+                f"the network's configuration repeats module {number!r}, which is none"
+            )
         return self._done[number]
 
     def _make(self, cls: type[Any], arguments: Any, depth: int) -> Any:

@@ -55,9 +55,7 @@ class Summary:
             "parameters": self.parameters,
             "multiply_adds": self.multiply_adds,
             "activation_bytes": self.activation_bytes,
-            "layers": [
-                {**asdict(layer), "shape": list(layer.shape)} for layer in self.layers
-            ],
+            "layers": [{**asdict(layer), "shape": list(layer.shape)} for layer in self.layers],
         }
 
     def __str__(self) -> str:

@@ -59,9 +59,7 @@ def whole_split(data: Any, targets: Any = None, weights: Any = None) -> Split | 
         if weights is not None:
             raise DataError("batches carry their own weights; yield (inputs, targets, weights)")
         return None
-    raise DataError(
-        f"data is a {type(data).__name__}; pass arrays, a Split, a Dataset or batches"
-    )
+    raise DataError(f"data is a {type(data).__name__}; pass arrays, a Split, a Dataset or batches")
 
 
 def _arrays(values: Any, what: str) -> Arrays:

@@ -127,7 +127,7 @@ def predictions(outputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _apply(net: Module, inputs: Tensors) -> Tensors:
     """Call the network; several inputs go to its arguments of the same names."""
-    outputs = net(**inputs) if isinstance(inputs, Mapping) else net(inputs)
+    outputs: Tensors = net(**inputs) if isinstance(inputs, Mapping) else net(inputs)
     wrong = [x for x in by_name(outputs).values() if not isinstance(x, Tensor)]
     if wrong:
         raise InputError(

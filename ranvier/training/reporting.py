@@ -64,9 +64,7 @@ def _settings(model: Model) -> dict[str, Any]:
     about = training.pop("about")
     training.pop("inputs")
     optimizer = model.optimizer.config()
-    losses = {
-        name or "loss": head.loss.config() for name, head in model.objective.heads.items()
-    }
+    losses = {name or "loss": head.loss.config() for name, head in model.objective.heads.items()}
     return {**about, **training, "optimizer": optimizer, **losses}
 
 

@@ -44,7 +44,8 @@ class Checkpoint:
     """What a run needs to go on: arrays by kind and path, and what is not an array.
 
     epoch: finished epochs. position: finished steps of the next one, whose sums so far are
-    `sums`, and whose last learning rate is `learning_rate`. stopped: why training ended early, if it did. callbacks: their states, in order.
+    `sums`, and whose last learning rate is `learning_rate`. stopped: why training ended early,
+    if it did. callbacks: their states, in order.
     """
 
     weights: dict[str, np.ndarray]
@@ -118,9 +119,7 @@ class RunFolder:
             self._compare(load_json(self.path / CONFIG), config)
             checkpoint = Checkpoint.load(self.path / STATE)
         elif self._taken() and not self._is_run():
-            raise RunError(
-                f"{self.path} holds files but no run to resume; choose another folder"
-            )
+            raise RunError(f"{self.path} holds files but no run to resume; choose another folder")
         new_folder(self.path)
         sweep(self.path)
         save_json(self.path / CONFIG, config)

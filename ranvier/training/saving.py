@@ -11,8 +11,8 @@ from ranvier.nn.config import from_config, to_config
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
 from ranvier.regularization import Dilution, Penalty
-from ranvier.training.files import RunError, load_json, save_json
-from ranvier.training.objective import ONE, Head, Objective
+from ranvier.training.files import RunError, load_json
+from ranvier.training.objective import ONE, Head
 from ranvier.training.run import CONFIG, STATE, WEIGHTS, Checkpoint, RunFolder
 from ranvier.training.settings import Settings
 from ranvier.training.tensors import load_arrays

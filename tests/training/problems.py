@@ -29,8 +29,6 @@ def classifier(**arguments: object) -> rv.Model:
 
 def dropped(**arguments: object) -> rv.Model:
     """A model with everything that draws or keeps numbers: dropout, batch norm, moments."""
-    net = nn.Sequential(
-        nn.Linear(16), nn.BatchNorm(), nn.ReLU(), nn.Dropout(0.25), nn.Linear(3)
-    )
+    net = nn.Sequential(nn.Linear(16), nn.BatchNorm(), nn.ReLU(), nn.Dropout(0.25), nn.Linear(3))
     settings = {"loss": "cross_entropy", "optimizer": rv.optim.Adam(0.01), "metrics": ["accuracy"]}
     return rv.Model(net, **{**settings, **arguments})

@@ -33,7 +33,9 @@ def test_fit_is_stochastic_gradient_descent() -> None:
 
     plain = nn.Sequential(nn.Linear(3))
     plain.build((1, 2), seed=7)
-    weight, bias = (plain.weights[f"linear1.{name}"].astype(np.float64) for name in ("weight", "bias"))
+    weight, bias = (
+        plain.weights[f"linear1.{name}"].astype(np.float64) for name in ("weight", "bias")
+    )
     losses = []
     for epoch in range(2):
         order = permutation(len(X), epoch, 7)
@@ -229,9 +231,7 @@ def test_a_sample_of_weight_two_is_a_sample_twice() -> None:
     weights = np.where(np.arange(90) < 30, 2.0, 1.0)
     weighted, doubled = classifier(), classifier()
     weighted.fit(X, Y, weights=weights, batch_size=90)
-    doubled.fit(
-        np.concatenate([X, X[:30]]), np.concatenate([Y, Y[:30]]), batch_size=120
-    )
+    doubled.fit(np.concatenate([X, X[:30]]), np.concatenate([Y, Y[:30]]), batch_size=120)
     for path, array in weighted.weights.items():
         np.testing.assert_allclose(array, doubled.weights[path], rtol=1e-4, atol=1e-6)
 

@@ -85,9 +85,10 @@ def test_a_run_resumes_from_every_checkpoint(
         if not left[0]:
             raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "save", last)
-        fit(dropped(), broken)
+        with pytest.raises(Killed):
+            fit(dropped(), broken)
     fit(dropped(), broken, resume=True)
     assert contents(broken) == contents(whole)
 
@@ -97,12 +98,10 @@ def test_resuming_keeps_what_callbacks_know(tmp_path: Path) -> None:
         return [EarlyStopping(patience=3), BestWeights("validation_accuracy")]
 
     rate = rv.optim.Adam(0.2)
-    whole = fit(
-        dropped(optimizer=rate), tmp_path / "whole", epochs=40, callbacks=callbacks()
-    )
+    whole = fit(dropped(optimizer=rate), tmp_path / "whole", epochs=40, callbacks=callbacks())
     assert whole.stopped
+    broken = [*callbacks(), _KillAfter(3 * len(whole) - 4)]
     with pytest.raises(Killed):
-        broken = [*callbacks(), _KillAfter(3 * len(whole) - 4)]
         fit(dropped(optimizer=rate.fresh()), tmp_path / "broken", epochs=40, callbacks=broken)
     again = fit(
         dropped(optimizer=rate.fresh()),
@@ -336,9 +335,7 @@ def test_partial_transfer_of_weights() -> None:
 
 
 def test_callbacks_end_training(tmp_path: Path) -> None:
-    stopped = classifier().fit(
-        X, Y, epochs=500, validation=(X, Y), callbacks=[Convergence(1e-4)]
-    )
+    stopped = classifier().fit(X, Y, epochs=500, validation=(X, Y), callbacks=[Convergence(1e-4)])
     assert len(stopped) < 500
     assert "converged" in stopped.stopped
     history = classifier(optimizer=rv.optim.SGD(0.0)).fit(
