@@ -31,9 +31,10 @@ def sizes(dataset: Dataset) -> list[int]:
 
 def test_the_names() -> None:
     assert names() == (
-        "mnist", "tiny-shakespeare", "cmudict", "verses", "fashion-mnist", "cifar10", "cifar100"
+        "mnist", "tiny-shakespeare", "cmudict", "verses", "teacher", "fashion-mnist", "cifar10",
+        "cifar100",
     )  # fmt: skip
-    assert BUNDLED == ["mnist", "tiny-shakespeare", "cmudict", "verses"]
+    assert BUNDLED == ["mnist", "tiny-shakespeare", "cmudict", "verses", "teacher"]
 
 
 def test_the_list_needs_one_line_each(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_a_bundled_dataset_keeps_the_contract(name: str, tmp_path: Path) -> None
 def test_an_unknown_name() -> None:
     text = (
         "there is no dataset 'minst'; use one of mnist, tiny-shakespeare, cmudict, verses, "
-        "fashion-mnist, cifar10, cifar100, or a path"
+        "teacher, fashion-mnist, cifar10, cifar100, or a path"
     )
     with says(text):
         load("minst")
