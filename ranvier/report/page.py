@@ -79,9 +79,7 @@ def _curves(report: Report) -> str:
         if all(value is None for value in series["training"]):
             del series["training"]
         name = key.replace("_", " ")
-        charts.append(
-            f'<div class="chart"><h3>{escape(name)}</h3>{curves(key, epochs, series)}</div>'
-        )
+        charts.append(f'<div class="chart"><h3>{escape(name)}</h3>{curves(epochs, series)}</div>')
     return _section("Learning curves", f'<div class="charts">{"".join(charts)}</div>')
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ranvier.nn.module import TIMES
 from ranvier.report import Mistake, Report, render
+from ranvier.report.figures import ticks
 
-VOID = {"meta", "img", "br", "path", "use", "rect"}
+VOID = {"meta", "img", "br"}
 RNG = np.random.default_rng(0)
 
 
@@ -118,7 +120,8 @@ def test_what_it_says() -> None:
     page = render(report())
     for text in ("0.89 %", "0.03", "test error", "41,234", "41 %", "61,706", "416,520"):
         assert text in page, text
-    for text in ("28×28×6", "optimizer.name", "ranvier train lenet5", "98.0 %", "class 9"):
+    shape = TIMES.join(("28", "28", "6"))
+    for text in (shape, "optimizer.name", "ranvier train lenet5", "98.0 %", "class 9"):
         assert text in page, text
     assert "50.00 %" not in page  # a mean squared error is no share
     assert "label" not in page.split("<h2>Settings</h2>")[1]
@@ -169,5 +172,10 @@ def test_figures_follow_the_colours_of_the_page() -> None:
     page = render(report())
     drawings = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
     assert "var(--first)" in drawings
-    assert "#010203" not in drawings
-    assert "#000000" not in drawings
+    assert not re.search(r"(fill|stroke)=\"(?!none|var)", drawings)
+
+
+def test_ticks_are_round_numbers_inside() -> None:
+    assert ticks(0.003, 0.31) == pytest.approx([0.1, 0.2, 0.3])
+    assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
+    assert ticks(-1.0, 1.0) == [-1, -0.5, 0, 0.5, 1]
