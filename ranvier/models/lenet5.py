@@ -10,6 +10,7 @@ from __future__ import annotations
 from ranvier import nn, optim, schedules
 from ranvier.models.recipe import Bench, Recipe
 from ranvier.nn.module import Module
+from ranvier.regularization import L2
 
 
 def lenet5(shape: tuple[int, ...], outputs: int, *, dropout: float = 0.0) -> Module:
@@ -43,7 +44,8 @@ RECIPE = Recipe(
     dataset="mnist",
     loss="cross_entropy",
     metrics=("accuracy",),
-    optimizer=lambda steps: optim.AdamW(schedules.OneCycle(5e-3, steps), weight_decay=0.05),
+    optimizer=lambda steps: optim.Momentum(schedules.OneCycle(0.2, steps)),
+    penalties=(L2(1e-4),),
     epochs=15,
     batch_size=128,
     bench=Bench(128, (28, 28, 1), 10, lambda: optim.Momentum(0.01)),
