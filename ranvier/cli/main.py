@@ -50,7 +50,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        ranvier.main(given, prog_name="ranvier", standalone_mode=False)
+        ranvier.main(given, prog_name="ranvier", standalone_mode=False, obj=given)
     except click.exceptions.NoArgsIsHelpError as shown:
         print(shown.format_message(), file=sys.stderr)
         return 2

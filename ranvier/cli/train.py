@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
@@ -90,20 +91,26 @@ def command(
     }
     if not quiet:
         say(_announcement(recipe, ready))
-    history = ready.model.fit(
-        ready.data.train,
-        validation=ready.data.validation,
-        epochs=ready.epochs,
-        batch_size=ready.batch_size,
-        seed=seed,
-        callbacks=_callbacks(tolerance, patience, max_minutes),
-        out=run.path,
-        resume=resume,
-        progress=not quiet,
-        about=about,
-    )
+    given = ["ranvier", *click.get_current_context().obj]
+    try:
+        history = ready.model.fit(
+            ready.data.train,
+            validation=ready.data.validation,
+            epochs=ready.epochs,
+            batch_size=ready.batch_size,
+            seed=seed,
+            callbacks=_callbacks(tolerance, patience, max_minutes),
+            out=run.path,
+            resume=resume,
+            progress=not quiet,
+            about=about,
+        )
+    except KeyboardInterrupt:
+        say(f"saved in {run}; to go on, repeat the command with --resume --out {run}")
+        raise
     test = ready.model.evaluate(ready.data.test)
-    report = write_report(ready.model, ready.data, run, recipe.title, history, test)
+    title = f"{recipe.title} on {dataset.name}"
+    report = write_report(ready.model, ready.data, run, title, history, test, shlex.join(given))
     seconds = perf_counter() - started
     result = {f"test_{key}": value for key, value in test.items()}
     if "accuracy" in test:

@@ -28,10 +28,12 @@ def write_report(
     title: str,
     history: History,
     test: Mapping[str, Any],
+    command: str | None = None,
 ) -> Path:
     """Write `report.html` into the run folder and return its path.
 
-    The confusion matrix and the mistakes are those of the test data.
+    command: what makes the run again. The confusion matrix and the mistakes are those of the
+    test data.
     """
     from ranvier.report import Report, render
 
@@ -42,7 +44,7 @@ def write_report(
     timings = run.timings()
     pace = speed(model, data.train, timings)
     shown = Report(
-        title=f"{title} on {data.name}",
+        title=title,
         headline=headline,
         history=list(history),
         seconds=[each["seconds"] for each in timings],
@@ -51,6 +53,7 @@ def write_report(
         summary=summary["layers"],
         totals={k: v for k, v in summary.items() if k != "layers"},
         settings=_settings(model),
+        command=command,
         filters=_filters(model, data),
         **_outcome(model, data),
     )
