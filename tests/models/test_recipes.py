@@ -1,0 +1,141 @@
+"""The contract of every network that has a name, and what choices make of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ranvier as rv
+from ranvier import models
+from ranvier.errors import InputError
+from ranvier.models.prepare import Choices, digest, prepare
+from ranvier.models.recipe import outputs_for
+from ranvier.nn.config import from_config, to_config
+from ranvier.nn.summary import summarize
+
+RNG = np.random.default_rng(0)
+PARAMETERS = {"mlp": 269_322, "small": 3_025, "lenet5": 61_706, "autoencoder": 2_837_314}
+
+
+def tiny(recipe: models.Recipe, rows: int = 40) -> rv.data.Dataset:
+    """A dataset of the form that the recipe's own has, with few rows."""
+    data = rv.datasets.load(recipe.dataset)
+    parts = {p: getattr(data, p).take(slice(0, rows)) for p in ("train", "validation", "test")}
+    return replace(data, **parts)
+
+
+@pytest.fixture(params=models.RECIPES, ids=str)
+def recipe(request: pytest.FixtureRequest) -> models.Recipe:
+    return models.RECIPES[request.param]
+
+
+def test_a_recipe_trains_and_predicts(recipe: models.Recipe) -> None:
+    ready = prepare(recipe, tiny(recipe), Choices(epochs=2, batch_size=16))
+    history = ready.model.fit(
+        ready.data.train, validation=ready.data.validation, epochs=2, batch_size=16
+    )
+    assert history[0]["step"] == 3
+    assert np.isfinite(history["loss"]).all()
+    assert {"loss", *recipe.metrics} <= set(ready.model.evaluate(ready.data.test))
+    assert len(ready.model.predict(ready.data.test.inputs)) == 40
+
+
+def test_its_network_is_a_configuration(recipe: models.Recipe) -> None:
+    net = recipe.network(recipe.bench.shape, recipe.bench.outputs)
+    config = to_config(net)
+    again = from_config(config)
+    assert to_config(again) == config
+    shape = (1, *recipe.bench.shape)
+    assert summarize(net, shape) == summarize(again, shape)
+    assert summarize(net, shape).parameters == PARAMETERS[recipe.name]
+
+
+def test_it_says_who_and_what(recipe: models.Recipe) -> None:
+    assert recipe.title
+    assert recipe.source[-4:].isdigit()
+    assert recipe.epochs > 0
+    assert recipe.dataset in rv.datasets.names()
+
+
+def test_the_autoencoder_learns_its_inputs() -> None:
+    recipe = models.get("autoencoder")
+    ready = prepare(recipe, tiny(recipe), Choices(settings={"hidden": [32], "code": 4}))
+    assert ready.data.train.targets is None
+    assert ready.model.preprocess == {"scale": 1 / 255}
+    ready.model.fit(ready.data.train)
+    found = ready.model.predict(ready.data.test.inputs)
+    assert found.shape == (40, 784)
+    assert 0 <= found.min() <= found.max() <= 1
+
+
+def test_choices_replace_the_recipe_s_own() -> None:
+    recipe = models.get("lenet5")
+    chosen = Choices(
+        epochs=3,
+        batch_size=20,
+        learning_rate=0.05,
+        settings={"dropout": 0.5, "l1": 1e-5, "dilution": 0.25, "optimizer.momentum": 0.5},
+        threads=1,
+    )
+    ready = prepare(recipe, tiny(recipe), chosen)
+    config = ready.model.optimizer.config()
+    assert config["momentum"] == 0.5
+    assert config["learning_rate"]["peak"] == 0.05
+    assert config["learning_rate"]["steps"] == 6  # 40 rows in batches of 20, 3 times
+    assert [p.name for p in ready.model.objective.penalties] == ["l2", "l1"]
+    assert ready.model.dilution is not None
+    assert ready.model.options == {"threads": 1}
+    assert "Dropout" in str(to_config(ready.model.net))
+    other = prepare(recipe, tiny(recipe), Choices(optimizer="adam", learning_rate=0.25))
+    assert other.model.optimizer.config()["learning_rate"] == 0.25
+    assert other.model.optimizer.name == "adam"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": 3}, "lenet5 has no setting 'depth'; there are dropout, l1, l2"),
+        ({"l2": "much"}, "l2 is 'much'; use a number"),
+        ({"l2": -1.0}, "l2: strength is -1.0"),
+        ({"optimizer.beta": 1}, "momentum has no argument 'beta'"),
+    ],
+)
+def test_settings_that_there_are_not(settings: dict[str, Any], message: str) -> None:
+    recipe = models.get("lenet5")
+    with pytest.raises(InputError) as error:
+        prepare(recipe, tiny(recipe), Choices(settings=settings))
+    assert message in str(error.value)
+
+
+def test_unknown_models_and_options() -> None:
+    with pytest.raises(InputError, match="there is no model 'lenet'; there are mlp"):
+        models.get("lenet")
+    with pytest.raises(InputError, match="mlp has no option 'width'; its options are: hidden"):
+        models.get("mlp").network((4,), 2, width=3)
+
+
+def test_tables_of_numbers_are_regression() -> None:
+    rows = rv.data.Split(RNG.normal(size=(30, 4)).astype(np.float32), np.ones((30, 2), np.float32))
+    data = rv.data.Dataset("table", rows, rows, rows)
+    ready = prepare(models.get("mlp"), data, Choices(settings={"hidden": [8]}))
+    assert ready.model.objective.heads[""].loss.name == "mean_squared_error"
+    assert outputs_for(data) == 2
+    small = prepare(models.get("small"), tiny(models.get("lenet5")), Choices())
+    assert small.model.objective.heads[""].loss.name == "cross_entropy"
+
+
+def test_data_of_another_kind_is_refused() -> None:
+    with pytest.raises(InputError, match="mlp does not learn from verses"):
+        prepare(models.get("mlp"), rv.datasets.load("verses"), Choices())
+
+
+def test_a_digest_knows_the_data() -> None:
+    data = tiny(models.get("lenet5"))
+    other = data.train.inputs.copy()
+    other[3, 4, 5] ^= 1
+    assert digest(data.train) == digest(tiny(models.get("lenet5")).train)
+    assert digest(data.train) != digest(replace(data.train, inputs=other))
+    assert digest(data.train) != digest(replace(data.train, targets=None))
