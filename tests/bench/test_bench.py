@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ranvier import models
-from ranvier.bench import peer_main
+from ranvier.bench import peer_main, peers
 from ranvier.bench.measure import FIRST_STEPS, Request, measure
 from ranvier.bench.step import BenchStep, rows
 from ranvier.errors import InputError
@@ -74,8 +74,9 @@ def test_peers(peer: str) -> None:
     assert found["ratio"] > 0
 
 
-def test_peers_that_there_are_not() -> None:
+def test_peers_that_there_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="there is no peer 'theano'; there are torch, jax"):
         measure(models.get("small"), Request(rounds=1, peers=("theano",)))
-    with pytest.raises(InputError, match="the peer torch failed: .*No module named"):
+    monkeypatch.setitem(peers._SCRIPTS, "torch", "nowhere.py")
+    with pytest.raises(InputError, match=r"the peer torch failed: .*No such file"):
         measure(models.get("small"), Request(rounds=1, peers=("torch",)))
