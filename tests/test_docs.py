@@ -1,7 +1,9 @@
 """Documentation runs: every Python block of README.md and docs/, and every example.
 
-The blocks of one file share a namespace and run in order. A block of `text` that follows a
-Python block is what the Python block prints, word for word.
+The blocks of one file share a namespace and an empty working folder, and run in order. A block of
+`text` that follows a Python block is what the Python block prints, word for word. A `console`
+block holds commands after `$`, each with what it prints; there `…` stands for what is left out,
+and on a line of its own for any number of lines.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import contextlib
 import importlib.util
 import io
 import re
+import shlex
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,11 +22,13 @@ import numpy as np
 import pytest
 
 import ranvier as rv
+from ranvier.cli.main import run as run_command
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)|src=\"([^\"]+)\"")
+PLACE = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 COMMAND = "bash .ci/run"
 
 
@@ -41,30 +46,61 @@ def blocks(text: str) -> list[Block]:
 
 
 def run(page: Path, text: str) -> list[tuple[Block, str]]:
-    """Run the Python blocks in order; return each with what it printed."""
+    """Run the Python and console blocks in order; return each with what it printed."""
     namespace: dict[str, object] = {"__name__": f"docs.{page.stem}"}
     printed = []
     for block in blocks(text):
-        if block.language != "python":
-            continue
-        lines = "\n" * block.line + block.text  # so that a traceback names the page's line
         out = io.StringIO()
-        with contextlib.redirect_stdout(out):
-            exec(compile(lines, str(page), "exec"), namespace)
-        printed.append((block, out.getvalue()))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            if block.language == "python":
+                lines = "\n" * block.line + block.text  # so that a traceback names the page's line
+                exec(compile(lines, str(page), "exec"), namespace)
+            elif block.language == "console":
+                run_commands(block.text)
+        if block.language in ("python", "console"):
+            printed.append((block, out.getvalue()))
     return printed
 
 
+def run_commands(text: str) -> None:
+    """Print each command of a console block and what it prints, `echo $?` being the status."""
+    status = 0
+    for line in text.splitlines():
+        if not line.startswith("$ "):
+            continue
+        print(line)
+        name, *arguments = shlex.split(line[2:])
+        if name == "echo":
+            print(status)
+        else:
+            assert name == "ranvier", f"{line}: only ranvier is run"
+            status = run_command(arguments)
+
+
 def expectations(text: str) -> dict[int, str]:
-    """What the Python block that begins at a line must print, where a text block follows it."""
+    """What the block that begins at a line must print, where the page says so."""
     found = blocks(text)
     pairs = pairwise(found)
-    return {a.line: b.text for a, b in pairs if (a.language, b.language) == ("python", "text")}
+    expected = {a.line: b.text for a, b in pairs if (a.language, b.language) == ("python", "text")}
+    return expected | {block.line: block.text for block in found if block.language == "console"}
+
+
+def fits(printed: str, expected: str, block: Block) -> bool:
+    """Whether a block printed what the page says."""
+    if block.language != "console":
+        return printed == expected
+    lines = [
+        "(?s:.*)" if line == "…" else ".*".join(re.escape(part) for part in line.split("…"))
+        for line in expected.split("\n")
+    ]
+    return re.fullmatch("\n".join(lines), printed) is not None
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANVIER_CACHE", str(tmp_path))
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANVIER_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -72,7 +108,7 @@ def test_python_blocks_run_and_print_what_the_page_says(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     expected = expectations(text)
     for block, printed in run(page, text):
-        if block.line in expected:
+        if block.line in expected and not fits(printed, expected[block.line], block):
             assert printed == expected[block.line], f"{page.name}, line {block.line}"
 
 
@@ -82,6 +118,20 @@ def test_links_lead_to_files(page: Path) -> None:
         target = match[1] or match[2]
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def places(page: Path) -> set[str]:
+    """The names by which links reach the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_to_headings(page: Path) -> None:
+    for name, place in PLACE.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / name if name else page
+        if "://" not in name:
+            assert place in places(target), f"{page.name} links to {name}#{place}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -102,10 +152,21 @@ def test_a_wrong_block_is_noticed() -> None:
     (_, _), (block, printed) = run(Path("page.md"), page)
     assert printed == "2\n"
     assert expectations(page) == {block.line: "3\n"}
+    assert not fits(printed, "3\n", block)
+
+
+def test_a_wrong_console_block_is_noticed() -> None:
+    page = "```console\n$ ranvier --version\nranvier …\n$ ranvier no\n…\n$ echo $?\n2\n```\n"
+    ((block, printed),) = run(Path("page.md"), page)
+    expected = expectations(page)[block.line]
+    assert fits(printed, expected, block)
+    assert not fits(printed, expected.replace("\n2\n", "\n1\n"), block)
+    assert not fits(printed, expected.replace("ranvier …", "other …"), block)
 
 
 def test_the_public_names_are_all_on_the_pages_for_users() -> None:
-    pages = [(ROOT / f"docs/{name}.md").read_text("utf-8") for name in ("engine", "networks")]
+    names = ("engine", "networks", "tutorial", "training")
+    pages = [(ROOT / f"docs/{name}.md").read_text("utf-8") for name in names]
     words = set(re.findall(r"\w+", " ".join(pages)))
     assert [name for name in rv.__all__ if name not in words | {"__version__"}] == []
 
@@ -123,7 +184,8 @@ def example(name: str) -> ModuleType:
 
 
 def test_every_example_has_a_test_here() -> None:
-    assert [path.stem for path in (ROOT / "examples").glob("*.py")] == ["xor"]
+    names = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    assert names == {"xor", "train_by_hand", "fit_your_own", "csv_table", "fine_tune"}
 
 
 @pytest.mark.parametrize("engine", ["native", "reference"])
@@ -137,3 +199,32 @@ def test_xor_is_learnt(engine: str) -> None:
 def test_xor_prints_its_result(capsys: pytest.CaptureFixture[str]) -> None:
     example("xor").main()
     assert "0 xor 1 = " in capsys.readouterr().out
+
+
+def test_a_loop_written_by_hand_learns_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    shares = example("train_by_hand").main()
+    assert len(shares) == 3
+    assert max(shares) > 0.85
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_a_module_and_a_loss_of_ones_own_are_learnt(capsys: pytest.CaptureFixture[str]) -> None:
+    history, spread = example("fit_your_own").main()
+    assert history[-1]["loss"] < -0.7 < history[0]["loss"]
+    assert history[-1]["validation_within"] > 0.9
+    assert spread[0] < 0.25 < spread[1]
+    assert "noise at -0.8" in capsys.readouterr().out
+
+
+def test_a_table_is_learnt(capsys: pytest.CaptureFixture[str]) -> None:
+    found = example("csv_table").main()
+    assert found["accuracy"] > 0.9
+    assert "58 g, 4.4 cm, 13 % sugar: plum" in capsys.readouterr().out
+
+
+def test_an_encoder_is_used_again(capsys: pytest.CaptureFixture[str]) -> None:
+    found = example("fine_tune").main()
+    assert 0.65 < found["head alone"] < found["fine-tuned"]
+    printed = capsys.readouterr().out
+    assert "taken over: encoder.linear1.weight" in printed
+    assert "decoder" not in printed

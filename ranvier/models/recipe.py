@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from ranvier.data.source import Dataset
-from ranvier.errors import InputError
+from ranvier.errors import InputError, RanvierError
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
 
@@ -67,7 +67,13 @@ class Recipe:
             if name not in self.options:
                 known = ", ".join(self.options) or "none"
                 raise InputError(f"{self.name} has no option {name!r}; its options are: {known}")
-        return self.build(shape, outputs, **options)
+        try:
+            return self.build(shape, outputs, **options)
+        except RanvierError:
+            raise
+        except (TypeError, ValueError) as error:
+            given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+            raise InputError(f"{self.name} takes no {given}: {error}") from None
 
 
 def outputs_for(dataset: Dataset) -> int:

@@ -157,7 +157,9 @@ def _mistake(mistake: Mistake) -> str:
     if mistake.picture is not None:
         sample = f'<img alt="test sample {mistake.row}" src="{data_uri(mistake.picture)}">'
     else:
-        numbers = ", ".join(f"{float(v):.4g}" for v in mistake.values or ())
+        numbers = ", ".join(
+            f"{float(v):.4g}" for v in (() if mistake.values is None else mistake.values)
+        )
         sample = f'<div class="values">row {mistake.row}: {numbers} …</div>'
     return (
         f'<div class="mistake">{sample}said <b>{escape(mistake.predicted)}</b>, '

@@ -31,10 +31,13 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary: str | None = None
     try:
         number, temporary = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[os.write(number, left) :]
+            os.fsync(number)
+        finally:
+            os.close(number)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:

@@ -128,6 +128,8 @@ class Model:
         split = whole_split(data, targets, weights)
         if isinstance(data, Dataset) and validation is None:
             validation = data.validation
+        if isinstance(validation, Dataset):
+            validation = validation.validation
         if isinstance(validation, float):
             split, validation = _set_apart(split, validation, seed)
         feed = self._feed(data, split, seed, lambda clean: Resident(clean, batch_size, seed))

@@ -168,23 +168,23 @@ class RunFolder:
         return self.path.is_dir() and names <= {CONFIG, HISTORY, TIMINGS, WEIGHTS}
 
     def _compare(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        old, new = dict(_leaves("", before)), dict(_leaves("", now))
-        for key in [*old, *(key for key in new if key not in old)]:
-            if key.rpartition(".")[2] in _FREE or old.get(key) == new.get(key):
-                continue
+        found = _difference("", before, now)
+        if found is not None:
+            key, old, new = found
             raise RunError(
-                f"{self.path} was begun with {key} = {json.dumps(old.get(key))}, not "
-                f"{json.dumps(new.get(key))}; resume with the same settings, or choose another "
-                "folder"
+                f"{self.path} was begun with {key} = {json.dumps(old)}, not {json.dumps(new)}; "
+                "resume with the same settings, or choose another folder"
             )
 
 
-def _leaves(prefix: str, value: Any) -> Iterable[tuple[str, Any]]:
-    items: Iterable[tuple[Any, Any]]
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, list | tuple) and value:
-        items = enumerate(value)
+def _difference(path: str, old: Any, new: Any) -> tuple[str, Any, Any] | None:
+    """The first place where two settings differ in what a resumed run must keep."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = [*old, *(key for key in new if key not in old)]
+        pairs = [(key, old.get(key), new.get(key)) for key in keys if key not in _FREE]
+    elif isinstance(old, list) and isinstance(new, list | tuple) and len(old) == len(new):
+        pairs = [(str(i), a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
     else:
-        return [(prefix, value)]
-    return [leaf for k, v in items for leaf in _leaves(f"{prefix}.{k}" if prefix else str(k), v)]
+        return None if old == new else (path, old, new)
+    found = (_difference(f"{path}.{key}" if path else key, a, b) for key, a, b in pairs)
+    return next((each for each in found if each is not None), None)

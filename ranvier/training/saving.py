@@ -86,8 +86,6 @@ def load(
     config = load_json(folder / CONFIG)
     try:
         model = _model(config, net, loss, metrics, engine, options)
-    except RunError:
-        raise
     except RanvierError as error:
         raise RunError(f"{folder / CONFIG}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -107,7 +105,7 @@ def _model(
     from ranvier.training.model import Model
 
     if config["format"] != FORMAT:
-        raise RunError(f"the format is {config['format']}, this version reads {FORMAT}")
+        raise InputError(f"the format is {config['format']}, this version reads {FORMAT}")
     heads = config["heads"]
     one = list(heads) == [ONE]
     losses = {name: _own(head["loss"], "loss", loss is None) for name, head in heads.items()}
@@ -177,5 +175,5 @@ def _head_config(head: Head) -> dict[str, Any]:
 def _own(config: Mapping[str, Any], what: str, needed: bool) -> Mapping[str, Any]:
     """Refuse a user's own function that was not passed."""
     if config.get("own") and needed:
-        raise RunError(f"the {what} are the user's own; load it with rv.load(path, {what}=...)")
+        raise InputError(f"the {what} is the user's own; load it with rv.load(path, {what}=...)")
     return config

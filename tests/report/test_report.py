@@ -60,7 +60,7 @@ def report(classes: int = 10) -> Report:
         classes=names,
         mistakes=[
             Mistake(3, names[0], names[1], 0.98, picture=picture),
-            Mistake(4, names[0], names[1], 0.97, values=[0.25, -1.5]),
+            Mistake(4, names[0], names[1], 0.97, values=np.array([0.25, -1.5])),
         ],
         filters={"conv1.weight": RNG.normal(size=(5, 5, 1, 6))},
         reconstructions=(pictures, pictures),

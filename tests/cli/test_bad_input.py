@@ -1,0 +1,280 @@
+"""Bad input ends with status 2 and one line that says what, where and how to mend it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import TINY, Done, call, digits, idx, table, trained
+
+from ranvier.training.files import load_json, save_json
+
+Capture = pytest.CaptureFixture[str]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def refused(done: Done, *words: str) -> None:
+    """One line on stderr, with these words in it, and status 2."""
+    assert done.status == 2, done
+    lines = done.err.splitlines()
+    assert len(lines) == 1, done.err
+    assert lines[0].startswith("ranvier: ")
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+# ---------------------------------------------------------------- data
+
+
+def missing(folder: Path) -> tuple[Path, str]:
+    return folder / "nowhere.csv", "no dataset and no file"
+
+
+def wrong_magic(folder: Path) -> tuple[Path, str]:
+    data = digits(folder / "data")
+    broken = gzip.decompress((data / "train-images-idx3-ubyte.gz").read_bytes())
+    (data / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"\1\1" + broken[2:]))
+    return data, "train-images-idx3-ubyte.gz"
+
+
+def truncated_gz(folder: Path) -> tuple[Path, str]:
+    data = digits(folder / "data")
+    path = data / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-10])
+    return data, "train-labels-idx1-ubyte.gz"
+
+
+def nan_in_a_table(folder: Path) -> tuple[Path, str]:
+    return table(folder / "t.csv", [(1, 2, "x"), (1, "nan", "y"), (3, 4, "x")]), "line 3"
+
+
+def text_in_a_table(folder: Path) -> tuple[Path, str]:
+    return table(folder / "t.csv", [(1, 2, "x"), ("many", 1, "y"), (3, 4, "x")]), "'many'"
+
+
+def one_class(folder: Path) -> tuple[Path, str]:
+    return table(folder / "t.csv", [(n, 2, "x") for n in range(9)]), "class"
+
+
+def sizes_that_differ(folder: Path) -> tuple[Path, str]:
+    from PIL import Image
+
+    for name, size in (("cat", 8), ("dog", 9)):
+        (folder / "data" / name).mkdir(parents=True)
+        for number in range(3):
+            picture = np.zeros((size, size), np.uint8)
+            Image.fromarray(picture).save(folder / "data" / name / f"{number}.png")
+    return folder / "data", "0.png"
+
+
+def empty_folder(folder: Path) -> tuple[Path, str]:
+    (folder / "data").mkdir()
+    return folder / "data", "empty"
+
+
+def labels_out_of_range(folder: Path) -> tuple[Path, str]:
+    data = digits(folder / "data")
+    path = data / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(idx(np.full(20, 9))))
+    return data, "t10k-labels-idx1-ubyte.gz"
+
+
+def damaged_npz(folder: Path) -> tuple[Path, str]:
+    (folder / "a.npz").write_bytes(b"PK\3\4 nothing")
+    return folder / "a.npz", "not an .npz archive"
+
+
+def no_picture(folder: Path) -> tuple[Path, str]:
+    for name in ("cat", "dog"):
+        (folder / "data" / name).mkdir(parents=True)
+        (folder / "data" / name / "a.png").write_text("not a picture")
+    return folder / "data", "a.png"
+
+
+def pickled(folder: Path) -> tuple[Path, str]:
+    np.savez(folder / "a.npz", inputs=np.array([{}, []], object), targets=np.arange(2))
+    return folder / "a.npz", "never loaded"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        missing, wrong_magic, truncated_gz, nan_in_a_table, text_in_a_table, one_class,
+        sizes_that_differ, empty_folder, labels_out_of_range, damaged_npz, no_picture, pickled,
+    ],
+)  # fmt: skip
+def test_data(tmp_path: Path, capsys: Capture, make: Callable[[Path], tuple[Path, str]]) -> None:
+    data, word = make(tmp_path)
+    before = contents(tmp_path)
+    done = call(capsys, "train", "mlp", "--data", data, "--out", tmp_path / "run", *TINY)
+    refused(done, str(data), word, ";")
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "run").exists()
+
+
+# ---------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--batch-size", "0"), ("--batch-size", "0")),
+        (("--epochs", "-1"), ("--epochs", "-1")),
+        (("--epochs", "many"), ("--epochs", "many")),
+        (("--optimizer", "adamm"), ("'adamm'", "momentum")),
+        (("--learning-rate", "-1"), ("-1",)),
+        (("--learning-rate", "nan"), ("nan",)),
+        (("--set", "depth=3"), ("'depth'", "hidden")),
+        (("--set", "depth"), ("--set depth", "KEY=VALUE")),
+        (("--set", "dropout=2"), ("2",)),
+        (("--set", 'hidden="x"'), ("hidden",)),
+        (("--engine", "cuda"), ("--engine", "cuda")),
+        (("--threads", "0"), ("--threads", "0")),
+        (("--seed", "-3"), ("--seed", "-3")),
+        (("--label", "nothing"), ("'nothing'", "the columns are")),
+        (("--max-minutes", "0"), ("use more than 0",)),
+        (("--tolerance", "-1"), ("use 0 or more",)),
+        (("--frobnicate",), ("--frobnicate", "--help")),
+    ],
+)
+def test_options(
+    tmp_path: Path, capsys: Capture, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    data = table(tmp_path / "t.csv")
+    given = ("train", "mlp", "--data", data, "--out", tmp_path / "run", "--quiet", *arguments)
+    refused(call(capsys, *given), *words)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "lenet6"), ("there is no model 'lenet6'", "lenet5")),
+        (("train",), ("MODEL", "--help")),
+        (("frobnicate",), ("frobnicate", "--help")),
+        (("summary", "lenet5", "--input", "0x3"), ("--input 0x3", "224x224x3")),
+        (("summary", "lenet5", "--input", "28"), ("conv1",)),
+        (("summary", "nothing"), ("'nothing'",)),
+        (("evaluate", "nowhere"), ("nowhere", "run folder")),
+        (("predict", "nowhere", "a.png"), ("nowhere", "run folder")),
+        (("bench", "small", "--against", "theano", "--rounds", "1"), ("'theano'", "torch")),
+    ],
+)
+def test_commands(capsys: Capture, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    done = call(capsys, *arguments)
+    said = [line for line in done.err.splitlines() if line.startswith("ranvier: ")]
+    assert done.status == 2
+    assert len(said) == 1
+    assert all(word in said[0] for word in words), said
+
+
+def test_an_error_is_an_object_with_json(capsys: Capture) -> None:
+    done = call(capsys, "train", "lenet6", "--json")
+    assert done.json == {"error": done.err.removeprefix("ranvier: ").strip()}
+
+
+# ---------------------------------------------------------------- run folders
+
+
+def test_out_that_is_taken(tmp_path: Path, capsys: Capture) -> None:
+    run = trained(capsys, tmp_path)
+    (tmp_path / "file").write_text("mine")
+    before = contents(tmp_path)
+    for out in (run, tmp_path / "file", tmp_path / "file" / "below"):
+        given = ("train", "mlp", "--data", tmp_path / "t.csv", "--out", out, *TINY)
+        refused(call(capsys, *given), str(out))
+    given = ("train", "mlp", "--data", tmp_path / "t.csv", "--out", tmp_path / "file", *TINY)
+    refused(call(capsys, *given, "--resume"), str(tmp_path / "file"))
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
+def test_out_without_permission(tmp_path: Path, capsys: Capture) -> None:
+    data = table(tmp_path / "t.csv")
+    (tmp_path / "locked").mkdir(mode=0o500)
+    out = tmp_path / "locked" / "run"
+    refused(call(capsys, "train", "mlp", "--data", data, "--out", out, *TINY), str(out))
+
+
+def test_resuming_with_other_settings(tmp_path: Path, capsys: Capture) -> None:
+    run = trained(capsys, tmp_path)
+    before = contents(run)
+    given = ("train", "mlp", "--data", tmp_path / "t.csv", "--out", run, *TINY, "--resume")
+    refused(call(capsys, *given, "--seed", "5"), str(run), "training.seed", "5")
+    refused(call(capsys, *given, "--set", "l2=0.5"), str(run), "l2")
+    table(tmp_path / "t.csv", [(n, -n, n % 2) for n in range(60)])
+    refused(call(capsys, *given), str(run))
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "weights.safetensors", "state.safetensors"])
+def test_a_flipped_byte(tmp_path: Path, capsys: Capture, name: str) -> None:
+    path = trained(capsys, tmp_path) / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(bytes(content))
+    row = table(tmp_path / "new.csv")
+    before = contents(path.parent)
+    refused(call(capsys, "predict", path.parent, row), str(path), "damaged")
+    refused(call(capsys, "evaluate", path.parent), str(path), "damaged")
+    if name != "weights.safetensors":  # which resuming writes anew
+        given = ("--data", tmp_path / "t.csv", "--out", path.parent, *TINY, "--resume")
+        refused(call(capsys, "train", "mlp", *given), str(path), "damaged")
+    assert contents(path.parent) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["net"].update({"class": "Subprocess"}), ("'Subprocess'",)),
+        (lambda c: c["net"]["arguments"].update(modules=3), ("config.json",)),
+        (lambda c: c["optimizer"].update(name="os.system"), ("'os.system'",)),
+        (lambda c: c["heads"][""]["loss"].update(name="eval"), ("'eval'",)),
+        (lambda c: c.update(format=99), ("99",)),
+        (lambda c: c["training"].update(seed="x"), ("malformed",)),
+        (lambda c: c.pop("heads"), ("config.json",)),
+        (lambda c: c["preprocess"].update(exec="x"), ("'exec'",)),
+    ],
+)
+def test_configurations_that_nobody_wrote(
+    tmp_path: Path, capsys: Capture, change: Callable[[Any], Any], words: tuple[str, ...]
+) -> None:
+    path = trained(capsys, tmp_path) / "config.json"
+    config = load_json(path)
+    change(config)
+    save_json(path, config)
+    refused(call(capsys, "evaluate", path.parent), str(path), *words)
+
+
+# ---------------------------------------------------------------- using a run
+
+
+def test_predicting_what_does_not_fit(tmp_path: Path, capsys: Capture) -> None:
+    run = trained(capsys, tmp_path)
+    (tmp_path / "wide.csv").write_text("a,b,c,d\n1,2,3,4\n")
+    refused(call(capsys, "predict", run, tmp_path / "wide.csv"), "wide.csv", "2 numbers")
+    (tmp_path / "notes.txt").write_text("hello")
+    refused(call(capsys, "predict", run, tmp_path / "notes.txt"), "notes.txt", ".csv")
+    refused(call(capsys, "predict", run, tmp_path / "nothing.csv"), "nothing.csv")
+
+
+def test_predicting_what_is_no_picture(tmp_path: Path, capsys: Capture) -> None:
+    data, run = digits(tmp_path / "data"), tmp_path / "run"
+    call(capsys, "train", "mlp", "--data", data, "--out", run, *TINY)
+    (tmp_path / "notes.png").write_text("hello")
+    refused(call(capsys, "predict", run, tmp_path / "notes.png"), "notes.png", "not a picture")
+    refused(call(capsys, "predict", run, tmp_path / "no.png"), "no.png", "no such file")
+
+
+def test_evaluating_on_other_classes(tmp_path: Path, capsys: Capture) -> None:
+    run = trained(capsys, tmp_path)
+    other = table(tmp_path / "o.csv", [(n, -n, "maybe" if n % 2 else "never") for n in range(20)])
+    refused(call(capsys, "evaluate", run, "--data", other), "maybe", "yes")

@@ -1,0 +1,228 @@
+"""Every command on good input, in one process; some as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import TINY, call, digits, table, trained
+
+from ranvier import __version__, models
+from ranvier.cli.main import _COMMANDS
+from ranvier.data import registry
+
+ROOT = Path(__file__).parents[2]
+FILES = ("config.json", "history.jsonl", "state.safetensors", "weights.safetensors")
+
+Capture = pytest.CaptureFixture[str]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+# ---------------------------------------------------------------- training and its results
+
+
+def test_from_training_to_prediction(tmp_path: Path, capsys: Capture) -> None:
+    data, out = digits(tmp_path / "squares"), tmp_path / "run"
+    done = call(
+        capsys, "train", "lenet5", "--data", data, "--epochs", "12", "--batch-size", "8",
+        "--learning-rate", "0.05", "--out", out, "--json",
+    )  # fmt: skip
+    assert done.status == 0
+    assert {"test_loss", "test_accuracy", "test_error", "epochs", "seconds"} <= set(done.json)
+    assert (done.json["run"], done.json["report"]) == (str(out), str(out / "report.html"))
+    assert done.json["test_accuracy"] == 1.0
+    assert "epoch 12/12" in done.err
+    for name in (*FILES, "timings.jsonl", "report.html"):
+        assert (out / name).stat().st_size > 0
+    assert "ranvier train lenet5 --data" in (out / "report.html").read_text()
+
+    evaluated = call(capsys, "evaluate", out, "--json").json
+    assert evaluated["samples"] == 20
+    assert evaluated["accuracy"] == done.json["test_accuracy"]
+    assert evaluated["loss"] == pytest.approx(done.json["test_loss"])
+    assert call(capsys, "evaluate", out, "--part", "train", "--json").json["samples"] == 54
+
+    from PIL import Image
+
+    for label in range(3):
+        picture = np.full((120, 120, 3), 255, np.uint8)  # dark on light, in colour, ten times
+        picture[20:90, 10 + 30 * label : 50 + 30 * label] = (10, 20, 90)
+        Image.fromarray(picture).resize((12, 12)).save(tmp_path / f"{label}.png")
+    pictures = [tmp_path / f"{label}.png" for label in range(3)]
+    found = call(capsys, "predict", out, *pictures, "--json").json["predictions"]
+    assert [each["label"] for each in found] == ["0", "1", "2"]
+    assert found[0]["input"] == str(pictures[0])
+    assert all(0.34 < each["probability"] <= 1 for each in found)
+    shown = call(capsys, "predict", out, pictures[1]).out
+    assert shown.split()[1] == "1"
+    assert call(capsys, "summary", out, "--json").json["layers"][0]["path"] == "conv1"
+
+
+def test_tables_of_classes_and_of_numbers(tmp_path: Path, capsys: Capture) -> None:
+    run = trained(capsys, tmp_path)
+    (tmp_path / "new.csv").write_text("a,b\n3,-3\n-3,3\n")
+    found = call(capsys, "predict", run, tmp_path / "new.csv", "--json").json["predictions"]
+    assert [each["input"] for each in found] == [f"{tmp_path}/new.csv:{n}" for n in (2, 3)]
+    assert {each["label"] for each in found} <= {"yes", "no"}
+    assert len(call(capsys, "predict", run, tmp_path / "t.csv", "--json").json["predictions"]) == 60
+    numbers = table(tmp_path / "n.csv", [(a, b, a - b) for a, b in np.eye(60, 2).tolist()])
+    out = tmp_path / "numbers"
+    done = call(
+        capsys, "train", "mlp", "--data", numbers, "--regression", "--out", out, "--json", *TINY
+    )
+    assert {"test_loss", "test_mean_absolute_error", "test_r2"} <= set(done.json)
+    one = call(capsys, "predict", out, numbers, "--json").json["predictions"][0]
+    assert set(one) == {"input", "value"}
+
+
+def test_an_autoencoder(tmp_path: Path, capsys: Capture) -> None:
+    data, out = digits(tmp_path / "squares"), tmp_path / "run"
+    settings = ("--epochs", "1", "--set", "hidden=[16]", "--set", "code=4", "--quiet", "--json")
+    done = call(capsys, "train", "autoencoder", "--data", data, "--out", out, *settings)
+    assert set(done.json) == {"test_loss", "epochs", "seconds", "run", "report"}
+    assert "Reconstructions" in (out / "report.html").read_text()
+    assert call(capsys, "evaluate", out, "--json").json["loss"] == done.json["test_loss"]
+
+
+def test_threads_and_engines_write_the_same(tmp_path: Path, capsys: Capture) -> None:
+    data = table(tmp_path / "t.csv")
+    for name, threads in (("a", "1"), ("b", "2"), ("c", "2")):
+        out = tmp_path / name
+        call(capsys, "train", "mlp", "--data", data, "--out", out, "--threads", threads, *TINY)
+    for name in FILES:
+        contents = {(tmp_path / run / name).read_bytes() for run in "abc"}
+        assert len(contents) == 1, name
+    out = tmp_path / "reference"
+    engine = ("--engine", "reference")
+    assert call(capsys, "train", "mlp", "--data", data, "--out", out, *engine, *TINY).status == 0
+
+
+def test_resuming_and_going_further(tmp_path: Path, capsys: Capture) -> None:
+    run = trained(capsys, tmp_path)
+    before = {name: (run / name).read_bytes() for name in FILES}
+    again = ("train", "mlp", "--data", tmp_path / "t.csv", "--out", run, *TINY, "--resume")
+    assert call(capsys, *again).status == 0
+    assert before == {name: (run / name).read_bytes() for name in FILES}
+
+
+def test_ways_to_stop(tmp_path: Path, capsys: Capture) -> None:
+    data = table(tmp_path / "t.csv")
+    given = ("train", "mlp", "--data", data, "--set", "hidden=[8]", "--quiet", "--json")
+    stops = {
+        "tolerance": ("--tolerance", "10"),
+        "patience": ("--patience", "1", "--learning-rate", "0"),
+        "minutes": ("--max-minutes", "1e-9"),
+    }
+    for name, option in stops.items():
+        done = call(capsys, *given, "--epochs", "50", "--out", tmp_path / name, *option)
+        assert done.json["epochs"] <= 2, name
+
+
+def test_new_runs_get_new_names(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = table(tmp_path / "t.csv")
+    given = ("train", "mlp", "--data", data, *TINY, "--json")
+    runs = [call(capsys, *given).json["run"] for _ in range(2)]
+    assert runs == [str(Path("runs/mlp")), str(Path("runs/mlp-2"))]
+    assert call(capsys, *given, "--resume").json["run"] == runs[1]
+
+
+# ---------------------------------------------------------------- lists and descriptions
+
+
+def test_lists(capsys: Capture) -> None:
+    found = call(capsys, "models", "--json").json["models"]
+    assert [each["name"] for each in found] == list(models.RECIPES)
+    found = call(capsys, "datasets", "--json").json["datasets"]
+    assert [each["name"] for each in found] == list(registry.names())
+    assert len(call(capsys, "models").out.splitlines()) == len(models.RECIPES)
+    assert len(call(capsys, "datasets").out.splitlines()) == len(registry.names())
+
+
+def test_summary(capsys: Capture) -> None:
+    found = call(capsys, "summary", "lenet5", "--json").json
+    assert found["parameters"] == 61_706
+    assert found["multiply_adds"] == 416_520
+    assert {"activation_bytes", "layers"} <= set(found)
+    chosen = ("--input", "8x8x3", "--outputs", "5", "--set", "hidden=[7]")
+    wide = call(capsys, "summary", "mlp", *chosen, "--json").json
+    assert wide["parameters"] == 193 * 7 + 8 * 5
+    assert "61,706 parameters" in call(capsys, "summary", "lenet5").out
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_every_command_has_help(name: str, capsys: Capture) -> None:
+    done = call(capsys, name, "--help")
+    assert done.status == 0
+    assert "--json" in done.out
+
+
+def test_the_version(capsys: Capture) -> None:
+    assert call(capsys, "--version").out == f"ranvier {__version__}\n"
+
+
+def test_bench(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ranvier.bench.measure.TURN_SECONDS", 0.005)
+    done = call(capsys, "bench", "small", "--batch-size", "8", "--rounds", "1", "--json")
+    (result,) = done.json["results"]
+    assert result["model"] == "small"
+    assert result["peers"] == {}
+    assert "ms/step" in call(capsys, "bench", "small", "--rounds", "1").out
+
+
+# ---------------------------------------------------------------- as processes
+
+
+def test_as_a_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ranvier", "models", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert (done.returncode, done.stderr) == (0, "")
+    wrong = [sys.executable, "-m", "ranvier", "train", "lenet"]
+    done = subprocess.run(wrong, capture_output=True, text=True, env=environment())
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("ranvier: there is no model 'lenet'")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
+def test_ctrl_c_saves_and_exits_with_130(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "ranvier",
+        "train",
+        "small",
+        "--epochs",
+        "100000",
+        "--out",
+        out,
+    ]
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        # A shell's background job ignores the signal, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not (out / "history.jsonl").exists() or not (out / "history.jsonl").stat().st_size:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "repeat the command with --resume" in said
+    assert "Traceback" not in said
+    assert (out / "state.safetensors").exists()
