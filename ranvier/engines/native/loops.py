@@ -128,6 +128,16 @@ def _merged(body: Body, d: int) -> Body:
     return Body(domain, body.rows - (d < body.rows), _mapped(body, merge))
 
 
+def split(body: Body, d: int, size: int) -> Body:
+    """The same body with row dimension d, of a length that `size` divides, as two, inner `size`."""
+
+    def cut(at: Affine) -> Affine:
+        return Affine(at.offset, (*at.terms[:d], at.terms[d] * size, *at.terms[d:]))
+
+    domain = (*body.domain[:d], body.domain[d] // size, size, *body.domain[d + 1 :])
+    return Body(domain, body.rows + 1, _mapped(body, cut))
+
+
 def permuted(body: Body, order: Sequence[int]) -> Body:
     """The same body with its dimensions in another order; `rows` is left as it is."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ranvier.engines.native.across_images import across_images, inside
 from ranvier.engines.native.bodies import write_body
 from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost, plan_matmul
 from ranvier.engines.native.convolution_plan import (
     ConvolutionPlan,
-    Inside,
     Loops,
     convolution_loops,
     plan_convolution,
@@ -118,6 +118,7 @@ class _Builder:
     insets: dict[Tensor, Inset] = field(default_factory=dict)
     targets: dict[Tensor, list[Place]] = field(default_factory=dict)
     packs: dict[tuple[object, ...], PackKernel] = field(default_factory=dict)
+    exact: set[Tensor] = field(default_factory=set)
     built: list[Kernel] = field(default_factory=list)
 
     def kernels(self) -> list[Kernel]:
@@ -136,6 +137,7 @@ class _Builder:
             else:
                 body = self._body(draft)
                 self.built.append(RowKernel(f"rows{i}", tuple(draft.anchors), body))
+        self._leave_out_borders()
         return self.built
 
     @property
@@ -222,6 +224,18 @@ class _Builder:
         before, after = node.op.before[1:3], node.op.after[1:3]
         self.built.append(BorderKernel(f"border{i}", (), self.stored[node], before, after))
 
+    def _leave_out_borders(self) -> None:
+        """Drop the borders that nothing reads: tiles across images leave all zeros out."""
+        read: set[Tensor] = set()
+        for draft in self.grouping.drafts:
+            if draft.kind == "contraction" and _product(draft) in self.exact:
+                read.update([*draft.reads, self._operand_base(_product(draft).inputs[1])])
+            else:
+                read.update(self._read_by(draft))
+        unread = [self.stored.pop(node) for node in {*self.grouping.insets.values()} - read]
+        borders = [x for x in self.built if isinstance(x, BorderKernel) and x.place in unread]
+        self.built = [x for x in self.built if x not in borders]
+
     def _body(self, draft: Draft) -> Body:
         return write_body(draft, self._stores(draft), self.places, self.insets)
 
@@ -254,8 +268,10 @@ class _Builder:
         )
         if forward and self._winograd(i, draft, loops, left, right, body):
             return
-        inside = _inside(node) if forward else None
-        plan = plan_convolution(loops, forward, node.dtype, self.host, inside)
+        plan = plan_convolution(loops, forward, node.dtype, self.host, inside(node))
+        if better := across_images(plan, body, inside(node), self.host):
+            plan, body = better
+            self.exact.add(node)
         operand = self._pack_weights(i, plan, right) if forward else right.place
         partial = None
         if plan.partial_size:
@@ -319,17 +335,6 @@ class _Builder:
 def _product(draft: Draft) -> Tensor:
     """The contraction of a matmul kernel, its first anchor."""
     return next(iter(draft.anchors))
-
-
-def _inside(convolution: Tensor) -> Inside | None:
-    """The rows of a convolution's images within their border, if they have one."""
-    image, op = convolution.inputs[0], convolution.op
-    assert isinstance(op, Convolution)
-    if not isinstance(image.op, Pad) or not (image.op.before[1] or image.op.after[1]):
-        return None
-    geometry = op.geometry
-    stop = image.shape[1] - image.op.after[1]
-    return Inside(image.op.before[1], stop, geometry.stride[0], geometry.dilation[0])
 
 
 def _contiguous(node: Tensor) -> Tensor:

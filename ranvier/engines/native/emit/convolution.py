@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from llvmlite import ir
 
@@ -243,11 +244,10 @@ def _emit_run(
             with b.if_then(last):
                 b.call(epilogue.prefetch, part)
         factor, part_nest = panel, nest
-        if plan.inside is not None:
-            first, count = _kernel_rows(b, plan, batch)
-            index = e.add(b, index, e.mul(b, first, loops.left.depth[0]))
-            skipped = e.mul(b, first, e.mul(b, width, loops.depth[1] * loops.depth[2]))
-            factor, part_nest = e.element(b, panel, skipped, scalar), [count, *nest[1:]]
+        if plan.inside:
+            forward, skipped, part_nest = _inside_border(b, plan, batch, nest)
+            index = e.add(b, index, forward)
+            factor = e.element(b, panel, e.mul(b, skipped, width), scalar)
         source = e.element(b, memory.left, index, scalar)
         arguments = [source, factor, cell, segment, *part_nest]
         _call_microkernel(b, host, plan, rows, vectors, arguments)
@@ -256,36 +256,56 @@ def _emit_run(
 
 
 def _nest(b: Value, plan: ConvolutionPlan, segment: Value) -> list[Value]:
-    """The counts and steps of the three loops of A's depth in a segment."""
+    """The counts and steps of the three loops of A's depth in a segment; no depth is left out."""
     counts, steps = plan.loops.depth, plan.loops.left.depth
     if plan.packed:
-        if plan.inside is None:
+        if not plan.inside:
             counts, steps = merged_depth(counts, steps)
         else:  # the kernel's rows stay a loop of their own
             inner = merged_depth(counts[1:], steps[1:])
             counts, steps = (counts[0], *inner[0][1:]), (steps[0], *inner[1][1:])
-        return [e.i64(n) for pair in zip(counts, steps, strict=True) for n in pair]
+        return [e.i64(n) for n in (*sum(zip(counts, steps, strict=True), ()), 0)]
     found: list[Value] = []
     for level in range(3):
         count = e.i64(counts[level] if level > plan.level else 1)
         if level == plan.level:
             count = _segment_count(b, plan, segment)
         found += [count, e.i64(steps[level])]
-    return found
+    return [*found, e.i64(0)]
 
 
-def _kernel_rows(b: Value, plan: ConvolutionPlan, batch: Value) -> tuple[Value, Value]:
-    """The first kernel row that meets more than border in a tile, and how many there are."""
-    inside, loops = plan.inside, plan.loops
-    assert inside is not None
-    above = e.mul(b, e.rem(b, batch, loops.batch[-1]), loops.lines * inside.stride)
-    below = e.add(b, above, (loops.lines - 1) * inside.stride)
+def _inside_border(
+    b: Value, plan: ConvolutionPlan, batch: Value, nest: list[Value]
+) -> tuple[Value, Value, list[Value]]:
+    """Where the depth of a tile begins that leaves out border, in A and in B, and its loops."""
+    (_, across, channels), (down, right, step) = plan.loops.depth, plan.loops.left.depth
+    first, rows = _taps_inside(b, plan, batch, 0)
+    forward, skipped = e.mul(b, first, down), e.mul(b, first, across)
+    if len(plan.inside) == 1:
+        return forward, e.mul(b, skipped, channels), [rows, *nest[1:]]
+    begin, columns = _taps_inside(b, plan, batch, 1)
+    forward = e.add(b, forward, e.mul(b, begin, right))
+    skipped = e.mul(b, e.add(b, skipped, begin), channels)
+    gap = e.mul(b, b.sub(e.i64(across), columns), channels)
+    inner = [columns, e.i64(right), e.i64(channels), e.i64(step)]
+    if right == channels * step:  # both loops as one
+        inner = [e.i64(1), e.i64(0), e.mul(b, columns, channels), e.i64(step)]
+    return forward, skipped, [rows, e.i64(down), *inner, gap]
+
+
+def _taps_inside(b: Value, plan: ConvolutionPlan, batch: Value, axis: int) -> tuple[Value, Value]:
+    """The first kernel element on an axis that meets more than border in a tile; how many do."""
+    inside, loops = plan.inside[axis], plan.loops
+    length, lines = loops.depth[axis], loops.lines if axis == 0 else 1
+    turn = e.div(b, batch, prod(loops.batch[axis + 2 :]))
+    above = e.mul(b, e.rem(b, turn, loops.batch[axis + 1]), lines * inside.stride)
+    below = e.add(b, above, (lines - 1) * inside.stride)
     # Rounded up and down; what is divided is made positive first.
-    whole = loops.depth[0] * inside.dilation
+    whole = length * inside.dilation
     first = b.sub(e.i64(inside.first + inside.dilation - 1 + whole), below)
-    first = b.sub(e.div(b, _positive(b, first), inside.dilation), e.i64(loops.depth[0]))
+    first = b.sub(e.div(b, _positive(b, first), inside.dilation), e.i64(length))
     stop = b.sub(e.i64(inside.stop - 1 + inside.dilation), above)
-    stop = e.minimum(b, e.div(b, _positive(b, stop), inside.dilation), e.i64(loops.depth[0]))
+    stop = e.minimum(b, e.div(b, _positive(b, stop), inside.dilation), e.i64(length))
     first = _positive(b, first)
     return first, b.sub(stop, first)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -64,12 +64,11 @@ def _emit_prefetch(
     function.linkage = "internal"
     b = ir.IRBuilder(function.append_basic_block("entry"))
     table, _, _, batch, row0, rows, column0, columns = function.args
-    above = e.add(b, e.mul(b, batch, kernel.plan.m), row0)
     touched = _rows_touched(body)
     address = addresses(b, table, {place: slots[place] for place, _ in touched})
+    indices = _row_indices(b, kernel, body, batch, row0)
     with e.loop(b, 0, rows if touched else 0) as i:
-        indices = delinearized(b, e.add(b, above, i), body.domain[: body.rows])
-        point = Point((*indices, column0))
+        point = Point((*indices(i), column0))
         for place, at in touched:
             size = place.dtype.itemsize
             first = b.ptrtoint(address(place), I64)
@@ -80,6 +79,18 @@ def _emit_prefetch(
                 e.prefetch(b, b.inttoptr(line, PTR), level=2)
     b.ret_void()
     return function
+
+
+def _row_indices(
+    b: Value, kernel: ContractionKernel, body: Body, batch: Value, row0: Value
+) -> Callable[[Value], tuple[Value, ...]]:
+    """The indices in the body's row dimensions of row `row0` + i of a batch, given i."""
+    domain, m = body.domain[: body.rows], kernel.plan.m
+    if domain and domain[-1] == m:  # the rows of a batch are one dimension: all others stand
+        outer = delinearized(b, batch, domain[:-1])
+        return lambda i: (*outer, e.add(b, row0, i))
+    above = e.add(b, e.mul(b, batch, m), row0)
+    return lambda i: tuple(delinearized(b, e.add(b, above, i), domain))
 
 
 def _rows_touched(body: Body) -> list[tuple[Place, Affine]]:
@@ -110,9 +121,9 @@ def _emit_finish(
     plan = plan_body(body, range(body.rows, len(body.domain)))
     evaluator.run(plan.at_level(CONSTANT), Point(tuple(e.i64(0) for _ in body.domain)))
     writer = _Tile(b, kernel.plan, body, plan, tile, column0, columns)
-    above = e.add(b, e.mul(b, batch, kernel.plan.m), row0)
+    indices = _row_indices(b, kernel, body, batch, row0)
     with e.loop(b, 0, rows) as i:
-        writer.emit_row(evaluator.scoped(), e.add(b, above, i), e.mul(b, i, tile_stride))
+        writer.emit_row(evaluator.scoped(), indices(i), e.mul(b, i, tile_stride))
     b.ret_void()
     return function
 
@@ -129,10 +140,9 @@ class _Tile:
     column0: Value
     columns: Value
 
-    def emit_row(self, at: Evaluator, row: Value, start: Value) -> None:
-        """`row` counts over all batches; the row's products lie in the tile from `start` on."""
+    def emit_row(self, at: Evaluator, indices: tuple[Value, ...], start: Value) -> None:
+        """`indices` are those of the row; its products lie in the tile from `start` on."""
         b, lanes = self.b, self.shape.lanes
-        indices = tuple(delinearized(b, row, self.body.domain[: self.body.rows]))
         columns = tuple(e.i64(0) for _ in self.body.columns)
         at.run(self.plan.at_level(UNIT), Point((*indices, *columns)))
         if not columns:

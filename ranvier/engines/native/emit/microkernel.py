@@ -59,8 +59,8 @@ def strided_microkernel(
 
     Row r of A begins at a + offsets[r], a number known here, so that all rows share one
     address register. Its arguments: ptr a; ptr b, packed [depth][vectors * lanes]; ptr tile and
-    i64 accumulate as for `microkernel`; and three times, from outside in, i64 count and i64 step
-    of a loop of the depth.
+    i64 accumulate as for `microkernel`; three times, from outside in, i64 count and i64 step
+    of a loop of the depth; and i64 gap, the depth of B to leave out after each outer turn.
     """
     steps = [b - a for a, b in pairwise(offsets)] or [0]
     kinds = "_".join(f"{n}by{step}" for step, n in _repeats(steps))
@@ -68,8 +68,8 @@ def strided_microkernel(
     found = module.globals.get(name)
     if found is not None:
         return found
-    kernel = _tile_function(module, name, [e.PTR, e.PTR, e.PTR, *[e.I64] * 7])
-    a, rhs, tile, accumulate, *nest = kernel.args
+    kernel = _tile_function(module, name, [e.PTR, e.PTR, e.PTR, *[e.I64] * 8])
+    a, rhs, tile, accumulate, *nest, gap = kernel.args
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
     cells = _cells(b, tile, len(offsets) * vectors, vector)
@@ -83,7 +83,8 @@ def strided_microkernel(
             source = _Rows(left, nest[5], right, dtype, offsets, vectors, vector)
             sums = _outer_products(b, sums, nest[4], source.fetch)
             middle.values = [*sums, e.add(b, depth, nest[4])]
-        outer.values = middle.values
+        *sums, depth = middle.values
+        outer.values = [*sums, e.add(b, depth, gap)]
     _store_tile(b, outer.values[:-1], cells, accumulate)
     b.ret_void()
     return kernel
