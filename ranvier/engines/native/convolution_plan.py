@@ -201,6 +201,12 @@ class ConvolutionPlan:
         return prod(self.loops.batch)
 
     @property
+    def in_place(self) -> bool:
+        """Whether B is used once, and so read where it lies."""
+        once = not self.packed and self.tiles == self.panels.pieces == 1
+        return once and self.loops.right.side == 1
+
+    @property
     def outer(self) -> int:
         """The number of different matrices B."""
         return self.loops.chunks * self.loops.groups
@@ -275,15 +281,17 @@ def plan_convolution(
     if rows.pieces == 1 and rows.size * panels.size < FEW_SUMS and loops.batch:
         loops = _in_lines(loops, panels.size, host)
         rows = Cut(loops.rows, 1)
-    tiles = prod(loops.batch) * rows.pieces
+    tiles, all_depth = prod(loops.batch) * rows.pieces, Cut(loops.depth[0], 1)
     if packed:
         # The part of A that a block reads fills half the L2 cache.
         span = loops.left.batch[-1] if loops.batch else loops.left.side * loops.rows
         longest = max(1, host.l2_bytes * rows.pieces // 2 // max(1, abs(span) * dtype.itemsize))
         block = Cut(tiles, -(-tiles // longest)).size
-        whole = Cut(loops.depth[0], 1)
         inside = inside[:1] if len(loops.batch) == 2 else ()
-        return ConvolutionPlan(loops, dtype, lanes, rows, panels, block, 0, whole, True, inside)
+        return ConvolutionPlan(loops, dtype, lanes, rows, panels, block, 0, all_depth, True, inside)
+    whole = ConvolutionPlan(loops, dtype, lanes, rows, panels, tiles, 0, all_depth, False)
+    if whole.in_place:
+        return whole
     # A panel of B fills two thirds of the L1 cache in each segment.
     longest = max(1, host.l1_bytes * 2 // 3 // (panels.size * lanes * dtype.itemsize))
     level = len(loops.depth) - 1

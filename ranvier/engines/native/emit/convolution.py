@@ -12,7 +12,7 @@ from ranvier.engines.native.convolution_plan import ConvolutionPlan, merged_dept
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import Epilogue
-from ranvier.engines.native.emit.microkernel import strided_microkernel
+from ranvier.engines.native.emit.microkernel import Unpacked, strided_microkernel
 from ranvier.engines.native.emit.panel import Strides, pack_panel
 
 
@@ -29,7 +29,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Memory:
-    """Addresses: the operands, room for a panel of B (None where B is packed), and the sums."""
+    """Addresses: the operands, room for a panel of B (None where none is packed), and the sums."""
 
     left: Value
     right: Value
@@ -60,7 +60,7 @@ def emit_convolution(
     sums = (
         _stack(b, plan, plan.rows.size * width) if partial is None else e.buffer(b, table, partial)
     )
-    room = None if plan.packed else _stack(b, plan, plan.segment_depth * width)
+    room = None if plan.packed or plan.in_place else _stack(b, plan, plan.segment_depth * width)
     memory = _Memory(e.buffer(b, table, left), e.buffer(b, table, right), room, sums)
     start, stop = e.share(b, plan.units, thread, threads)
     with (
@@ -184,10 +184,12 @@ def _panel_of_b(
 ) -> Value:
     """The address of a panel of B, packed here and now where it was not packed before."""
     scalar, loops = e.element_type(plan.dtype), plan.loops
-    if memory.room is None:
+    if plan.packed:
         return e.element(b, memory.right, _packed_panel(b, plan, run.group, run.panel), scalar)
     index = e.add(b, e.mul(b, run.chunk, loops.right.chunk), loops.right.offset)
     index = e.add(b, index, e.mul(b, run.group, loops.right.group))
+    if memory.room is None:
+        return e.element(b, memory.right, index, scalar)
     index = e.add(b, index, _segment_origin(b, plan, segment, loops.right.depth))
     counts: list[Value | int] = [1, 1, 1]
     counts[plan.level] = _segment_count(b, plan, segment)
@@ -223,7 +225,7 @@ def _emit_run(
     above = e.add(b, e.mul(b, run.chunk, loops.left.chunk), loops.left.offset)
     above = e.add(b, above, e.mul(b, run.group, loops.left.group))
     above = e.add(b, above, _segment_origin(b, plan, segment, loops.left.depth))
-    nest = _nest(b, plan, segment)
+    nest = _nest(b, plan, segment, width)
     matrix = e.add(b, e.mul(b, run.chunk, loops.groups), run.group)
     sums = e.mul(b, matrix, plan.batches * plan.m * plan.padded_n)
     sums = e.add(b, sums, e.mul(b, first_column, plan.batches * plan.m))
@@ -245,7 +247,7 @@ def _emit_run(
                 b.call(epilogue.prefetch, part)
         factor, part_nest = panel, nest
         if plan.inside:
-            forward, skipped, part_nest = _inside_border(b, plan, batch, nest)
+            forward, skipped, part_nest = _inside_border(b, plan, batch, width, nest)
             index = e.add(b, index, forward)
             factor = e.element(b, panel, e.mul(b, skipped, width), scalar)
         source = e.element(b, memory.left, index, scalar)
@@ -255,8 +257,8 @@ def _emit_run(
             b.call(epilogue.finish, part)
 
 
-def _nest(b: Value, plan: ConvolutionPlan, segment: Value) -> list[Value]:
-    """The counts and steps of the three loops of A's depth in a segment; no depth is left out."""
+def _nest(b: Value, plan: ConvolutionPlan, segment: Value, width: Value) -> list[Value]:
+    """The three loops of the depth in a segment, as the micro-kernel takes them."""
     counts, steps = plan.loops.depth, plan.loops.left.depth
     if plan.packed:
         if not plan.inside:
@@ -264,18 +266,24 @@ def _nest(b: Value, plan: ConvolutionPlan, segment: Value) -> list[Value]:
         else:  # the kernel's rows stay a loop of their own
             inner = merged_depth(counts[1:], steps[1:])
             counts, steps = (counts[0], *inner[0][1:]), (steps[0], *inner[1][1:])
-        return [e.i64(n) for n in (*sum(zip(counts, steps, strict=True), ()), 0)]
-    found: list[Value] = []
-    for level in range(3):
-        count = e.i64(counts[level] if level > plan.level else 1)
-        if level == plan.level:
-            count = _segment_count(b, plan, segment)
-        found += [count, e.i64(steps[level])]
-    return [*found, e.i64(0)]
+        return _packed_nest(b, [e.i64(n) for n in counts], [e.i64(n) for n in steps], width)
+    found = [e.i64(counts[level] if level > plan.level else 1) for level in range(3)]
+    found[plan.level] = _segment_count(b, plan, segment)
+    nest = _packed_nest(b, found, [e.i64(n) for n in steps], width)
+    if plan.in_place:
+        nest[-2:] = [e.i64(n) for n in plan.loops.right.depth[:2]]
+    return nest
+
+
+def _packed_nest(b: Value, counts: list[Value], steps: list[Value], width: Value) -> list[Value]:
+    """Loops of the depth through a B of rows of `width` elements that follow each other."""
+    middle = e.mul(b, counts[2], width)
+    pairs = [n for pair in zip(counts, steps, strict=True) for n in pair]
+    return [*pairs, e.mul(b, counts[1], middle), middle]
 
 
 def _inside_border(
-    b: Value, plan: ConvolutionPlan, batch: Value, nest: list[Value]
+    b: Value, plan: ConvolutionPlan, batch: Value, width: Value, nest: list[Value]
 ) -> tuple[Value, Value, list[Value]]:
     """Where the depth of a tile begins that leaves out border, in A and in B, and its loops."""
     (_, across, channels), (down, right, step) = plan.loops.depth, plan.loops.left.depth
@@ -286,11 +294,11 @@ def _inside_border(
     begin, columns = _taps_inside(b, plan, batch, 1)
     forward = e.add(b, forward, e.mul(b, begin, right))
     skipped = e.mul(b, e.add(b, skipped, begin), channels)
-    gap = e.mul(b, b.sub(e.i64(across), columns), channels)
     inner = [columns, e.i64(right), e.i64(channels), e.i64(step)]
     if right == channels * step:  # both loops as one
         inner = [e.i64(1), e.i64(0), e.mul(b, columns, channels), e.i64(step)]
-    return forward, skipped, [rows, e.i64(down), *inner, gap]
+    column = e.mul(b, width, channels)
+    return forward, skipped, [rows, e.i64(down), *inner, e.mul(b, column, across), column]
 
 
 def _taps_inside(b: Value, plan: ConvolutionPlan, batch: Value, axis: int) -> tuple[Value, Value]:
@@ -334,9 +342,11 @@ def _call_microkernel(
     arguments: list[Value],
 ) -> None:
     """Call the micro-kernel whose tile has the given rows and vectors."""
-    offsets = plan.loops.row_offsets
+    offsets, unpacked = plan.loops.row_offsets, None
+    if plan.in_place:
+        unpacked = Unpacked(plan.loops.right.depth[-1], plan.loops.columns)
     for height, width in plan.microkernels:
-        kernel = strided_microkernel(b.module, host, plan.dtype, offsets[:height], width)
+        kernel = strided_microkernel(b.module, host, plan.dtype, offsets[:height], width, unpacked)
         fits = b.and_(
             b.icmp_signed("==", rows, e.i64(height)), b.icmp_signed("==", vectors, e.i64(width))
         )
