@@ -28,6 +28,10 @@ FEW_SUMS = 16
 """A tile of fewer vectors than this hardly keeps the multiply-add units busy."""
 
 
+_FEW_USES = 8
+"""A panel of B that no more tiles than this use is not worth packing."""
+
+
 @dataclass(frozen=True)
 class Steps:
     """How far an operand moves, in elements, with a step of each loop.
@@ -202,9 +206,9 @@ class ConvolutionPlan:
 
     @property
     def in_place(self) -> bool:
-        """Whether B is used once, and so read where it lies."""
-        once = not self.packed and self.tiles == self.panels.pieces == 1
-        return once and self.loops.right.side == 1
+        """Whether B is used so rarely that it is read where it lies."""
+        rarely = not self.packed and self.tiles <= _FEW_USES and self.panels.pieces == 1
+        return rarely and self.loops.right.side == 1
 
     @property
     def outer(self) -> int:
