@@ -7,11 +7,11 @@ a large kernel, that is much of the work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from ranvier.engines.native.contraction_plan import Cut, TileHost
 from ranvier.engines.native.convolution_plan import FEW_SUMS, ConvolutionPlan, Inside
+from ranvier.engines.native.indexmap import Affine, row_major
 from ranvier.engines.native.kernels import Body
 from ranvier.engines.native.loops import permuted, split
 from ranvier.graph.ops.convolution import Convolution
@@ -34,18 +34,26 @@ def inside(convolution: Tensor) -> tuple[Inside, ...]:
     )
 
 
+def beyond_border(padded: Tensor) -> Affine:
+    """How to read a padded image where only its source lies in memory, without the border."""
+    assert isinstance(padded.op, Pad)
+    terms = row_major(padded.inputs[0].shape)
+    return Affine(-sum(n * t for n, t in zip(padded.op.before, terms, strict=True)), terms)
+
+
 def across_images(
-    plan: ConvolutionPlan, body: Body, axes: Sequence[Inside], host: TileHost
+    plan: ConvolutionPlan, body: Body, convolution: Tensor, x: Affine, host: TileHost
 ) -> tuple[ConvolutionPlan, Body] | None:
     """The plan with tiles across images, and the body of its epilogue, or None if no better.
 
     The images fall into blocks: a tile has a row for each image of a block. The body's first
-    dimension is split likewise, and the images of a block become its last row dimension.
+    dimension is split likewise, and the images of a block become its last row dimension. `x`
+    tells how neighbours along the image's axes lie apart.
     """
-    loops = plan.loops
+    loops, axes = plan.loops, inside(convolution)
     if not axes or not plan.packed or len(loops.batch) != 2 or body.rows != 3:
         return None
-    (images, _), (by_image, by_line) = loops.batch, loops.left.batch
+    images = loops.batch[0]
     width = plan.panels.size
     tallest = (host.vector_registers - 1 - width) // width
     size = max(n for n in range(1, min(tallest, images) + 1) if images % n == 0)
@@ -55,16 +63,17 @@ def across_images(
     now = _taps(axes[0], down, height, loops.lines) * across * right
     if size * width < FEW_SUMS or needed > _ENOUGH * now:
         return None
+    by_image, by_line, by_pixel, _ = x.terms
     left = replace(
         loops.left,
-        batch=(by_image * size, by_line // loops.lines, loops.left.side),
+        offset=x.offset,
+        batch=(by_image * size, by_line * axes[0].stride, by_pixel * axes[1].stride),
         side=by_image,
+        depth=(by_line * axes[0].dilation, by_pixel * axes[1].dilation, loops.left.depth[2]),
     )
     batch = (images // size, height, across)
     loops = replace(loops, batch=batch, rows=size, left=left, lines=1, line_step=0)
-    plan = replace(
-        plan, loops=loops, rows=Cut(size, 1), row_block=height * across, inside=tuple(axes)
-    )
+    plan = replace(plan, loops=loops, rows=Cut(size, 1), row_block=height * across, inside=axes)
     body = permuted(split(body, 0, size), (0, 2, 3, 1, *range(4, len(body.domain) + 1)))
     return plan, body
 
