@@ -9,7 +9,8 @@ elements.
 
 After Georganas et al., "Anatomy of High-Performance Deep Learning Convolutions on SIMD
 Architectures" (2018). A is read where it lies, so that no image is ever unfolded. B is packed:
-weights once for all images; the other factor of a weight gradient panel by panel, when needed.
+weights once for all images; the other factor of a weight gradient panel by panel, when needed,
+or not at all where few tiles use it.
 """
 
 from __future__ import annotations
