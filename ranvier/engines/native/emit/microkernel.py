@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from typing import Any
 
 from llvmlite import ir
 
@@ -19,7 +20,8 @@ from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 
 _UNROLL = 2
-"""Steps in k per turn; more only lengthens compilation, as the multiply-adds already bind."""
+"""Steps in k per turn through packed operands; more only lengthens compilation, as the
+multiply-adds already bind. Through strided ones one is best: their loops are often short."""
 
 _AHEAD = 16
 """How many steps in k ahead of its use A, which streams from the L2 cache, is asked for."""
@@ -47,7 +49,7 @@ def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors:
     cells = _cells(b, tile, rows * vectors, vector)
     sums = [ir.Constant(vector, None)] * len(cells)
     steps = _Rows(a, step, rhs, dtype, tuple(range(rows)), vectors, vector)
-    _store_tile(b, _outer_products(b, sums, depth, steps.fetch), cells, accumulate)
+    _store_tile(b, _outer_products(b, sums, depth, steps.fetch, _UNROLL), cells, accumulate)
     b.ret_void()
     return kernel
 
@@ -98,7 +100,7 @@ def strided_microkernel(
                 for base, index in ((a, left), (rhs, right))
             )
             source = _Rows(left, nest[5], right, dtype, offsets, vectors, vector, unpacked)
-            middle.values = _outer_products(b, middle.values, nest[4], source.fetch)
+            middle.values = _outer_products(b, middle.values, nest[4], source.fetch, 1)
         outer.values = middle.values
     _store_tile(b, outer.values, cells, accumulate)
     b.ret_void()
@@ -189,10 +191,18 @@ def _store_tile(b: Value, sums: list[Value], cells: list[Value], accumulate: Val
                 b.store(value, cell, align=align)
 
 
-def _outer_products(b: Value, sums: list[Value], depth: Value, fetch: Fetch) -> list[Value]:
-    """Add the outer products of k = 0 .. depth - 1, several a turn and the rest one by one."""
-    whole = b.and_(depth, e.i64(-_UNROLL))
-    for start, stop, step in ((e.i64(0), whole, _UNROLL), (whole, depth, 1)):
+def _outer_products(
+    b: Value, sums: list[Value], depth: Value, fetch: Fetch, unroll: int
+) -> list[Value]:
+    """Add the outer products of k = 0 .. depth - 1, `unroll` a turn and the rest one by one.
+
+    `unroll` is a power of two.
+    """
+    turns: list[tuple[Any, Any, int]] = [(0, depth, 1)]
+    if unroll > 1:
+        whole = b.and_(depth, e.i64(-unroll))
+        turns = [(0, whole, unroll), (whole, depth, 1)]
+    for start, stop, step in turns:
         with e.carried_loop(b, start, stop, step, sums) as state:
             for offset in range(step):
                 _add_outer_product(b, state.values, *fetch(b, e.add(b, state.index, offset)))
