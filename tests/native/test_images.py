@@ -104,6 +104,37 @@ def test_activations_and_borders_cost_no_copy() -> None:
         np.testing.assert_allclose(found, reference["y"], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("stride", "dilation", "groups"), [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), ((1, 2), 1, 1)]
+)
+def test_tiles_across_images_need_no_border(stride: object, dilation: int, groups: int) -> None:
+    """Where much of a window is border, each tile takes one pixel of many images, without it."""
+    rng = np.random.default_rng(8)
+    x, w = given(rng, 32, 6, 5, 4), given(rng, 5, 5, 4 // groups, 8)
+    y = rv.convolution(rv.tanh(x[0]), w[0], stride, 4, dilation, groups)
+    program, reference = program_of({"y": y + 1.0}, x=x, w=w)
+    (kernel,) = kinds(program, ConvolutionKernel)
+    assert len(kernel.plan.inside) == 2
+    assert kinds(program, BorderKernel) == []
+    found = program(x=x[1], w=w[1])["y"]
+    np.testing.assert_allclose(found, reference["y"], rtol=1e-4, atol=1e-4)
+    assert program.bisect(x=x[1], w=w[1]) is None
+
+
+def test_a_border_that_something_else_reads_is_written() -> None:
+    rng = np.random.default_rng(9)
+    x, w, g = given(rng, 16, 6, 5, 4), given(rng, 5, 5, 4, 8), given(rng, 16, 10, 9, 8)
+    y = rv.convolution(rv.tanh(x[0]), w[0], padding=4)
+    (slope,) = rv.gradients(rv.sum(y * g[0]), [w[0]])
+    program, reference = program_of({"y": y, "slope": slope}, x=x, w=w, g=g)
+    assert any(len(kernel.plan.inside) == 2 for kernel in kinds(program, ConvolutionKernel))
+    assert len(kinds(program, BorderKernel)) == 1
+    found = program(x=x[1], w=w[1], g=g[1])
+    for name, wanted in reference.items():
+        scale = np.abs(wanted).max()
+        np.testing.assert_allclose(found[name], wanted, rtol=0, atol=1e-5 * scale)
+
+
 def test_an_image_read_in_another_shape_is_not_stored_with_gaps() -> None:
     rng = np.random.default_rng(7)
     x = given(rng, 3, 8, 8, 16)

@@ -9,7 +9,8 @@ elements.
 
 After Georganas et al., "Anatomy of High-Performance Deep Learning Convolutions on SIMD
 Architectures" (2018). A is read where it lies, so that no image is ever unfolded. B is packed:
-weights once for all images; the other factor of a weight gradient panel by panel, when needed.
+weights once for all images; the other factor of a weight gradient panel by panel, when needed,
+or not at all where few tiles use it.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ from ranvier.engines.native.indexmap import Affine
 from ranvier.graph.ops.convolution import Geometry
 from ranvier.graph.tensor import Shape
 
-_FEW_SUMS = 16
+FEW_SUMS = 16
 """A tile of fewer vectors than this hardly keeps the multiply-add units busy."""
+
+
+_FEW_USES = 8
+"""A panel of B that no more tiles than this use is not worth packing."""
 
 
 @dataclass(frozen=True)
@@ -140,15 +145,21 @@ def merged_depth(counts: Shape, steps: Sequence[int]) -> tuple[Shape, tuple[int,
 
 @dataclass(frozen=True)
 class Inside:
-    """The rows [first, stop) of the images of A that are not border, which holds zeros.
+    """The part [first, stop) of an axis of A's images that is not border, which holds zeros.
 
-    Output row y and kernel row k meet image row y * stride + k * dilation.
+    Output y and kernel element k meet position y * stride + k * dilation of the image.
     """
 
     first: int
     stop: int
     stride: int
     dilation: int
+
+    def taps(self, kernel: int, lowest: int, highest: int) -> int:
+        """How many kernel elements, from first to last, meet more than border at some output."""
+        first = -(-(self.first - highest * self.stride) // self.dilation)
+        stop = -(-(self.stop - lowest * self.stride) // self.dilation)
+        return max(0, min(stop, kernel) - max(first, 0))
 
 
 @dataclass(frozen=True)
@@ -160,7 +171,9 @@ class ConvolutionPlan:
     The depth is worked in segments: whole turns of the loops outside `level`, and pieces `cut`
     of the loop at `level`; sums are kept between segments.
 
-    Kernel rows that meet nothing but border are left out, where `inside` tells of one.
+    Kernel rows that meet nothing but border are left out, where `inside` tells of one, and
+    kernel columns likewise, where it tells of both axes. Tiles then follow the axes that are
+    the second and third of the batch loops.
 
     `packed` tells whether another kernel packs B: [group][panel][depth][column], columns padded
     with zeros to whole vectors. Sums: [chunk, group][panel][batch, row][column], padded likewise.
@@ -175,7 +188,7 @@ class ConvolutionPlan:
     level: int
     cut: Cut
     packed: bool
-    inside: Inside | None = None
+    inside: tuple[Inside, ...] = ()
 
     @property
     def m(self) -> int:
@@ -191,6 +204,12 @@ class ConvolutionPlan:
     def batches(self) -> int:
         """The number of products with one panel of B."""
         return prod(self.loops.batch)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether B is used so rarely that it is read where it lies."""
+        rarely = not self.packed and self.tiles <= _FEW_USES and self.panels.pieces == 1
+        return rarely and self.loops.right.side == 1
 
     @property
     def outer(self) -> int:
@@ -254,25 +273,30 @@ def _in_lines(loops: Loops, width: int, host: TileHost) -> Loops:
 
 
 def plan_convolution(
-    loops: Loops, packed: bool, dtype: DType, host: TileHost, inside: Inside | None = None
+    loops: Loops, packed: bool, dtype: DType, host: TileHost, inside: tuple[Inside, ...] = ()
 ) -> ConvolutionPlan:
-    """Cut the loops to the host's size; `packed` tells whether B is packed as a whole."""
+    """Cut the loops to the host's size; `packed` tells whether B is packed as a whole.
+
+    `inside` tells of both axes of images with a border, and is empty for others.
+    """
     lanes, vectors = host.lanes(dtype), -(-loops.columns // host.lanes(dtype))
     batches = loops.chunks * loops.groups * prod(loops.batch)
     total = prod(loops.depth)
     rows, panels = choose_tiles(batches, loops.rows, vectors, total, lanes, dtype.itemsize, host)
-    if rows.pieces == 1 and rows.size * panels.size < _FEW_SUMS and loops.batch:
+    if rows.pieces == 1 and rows.size * panels.size < FEW_SUMS and loops.batch:
         loops = _in_lines(loops, panels.size, host)
         rows = Cut(loops.rows, 1)
-    tiles = prod(loops.batch) * rows.pieces
+    tiles, all_depth = prod(loops.batch) * rows.pieces, Cut(loops.depth[0], 1)
     if packed:
         # The part of A that a block reads fills half the L2 cache.
         span = loops.left.batch[-1] if loops.batch else loops.left.side * loops.rows
         longest = max(1, host.l2_bytes * rows.pieces // 2 // max(1, abs(span) * dtype.itemsize))
         block = Cut(tiles, -(-tiles // longest)).size
-        whole = Cut(loops.depth[0], 1)
-        inside = inside if len(loops.batch) == 2 else None
-        return ConvolutionPlan(loops, dtype, lanes, rows, panels, block, 0, whole, True, inside)
+        inside = inside[:1] if len(loops.batch) == 2 else ()
+        return ConvolutionPlan(loops, dtype, lanes, rows, panels, block, 0, all_depth, True, inside)
+    whole = ConvolutionPlan(loops, dtype, lanes, rows, panels, tiles, 0, all_depth, False)
+    if whole.in_place:
+        return whole
     # A panel of B fills two thirds of the L1 cache in each segment.
     longest = max(1, host.l1_bytes * 2 // 3 // (panels.size * lanes * dtype.itemsize))
     level = len(loops.depth) - 1

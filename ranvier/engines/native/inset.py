@@ -45,6 +45,11 @@ def inset_of(padded: Tensor) -> Inset:
     return Inset(padded.inputs[0].shape, padded.shape, padded.op.before)
 
 
+def without_border(source: Tensor) -> Inset:
+    """`source` in a place of its own shape, where nothing reads a border."""
+    return Inset(source.shape, source.shape, (0,) * source.ndim)
+
+
 def find_insets(stored: Iterable[Tensor], fixed: Collection[Tensor]) -> Mapping[Tensor, Tensor]:
     """Map each tensor that can be stored inside a padded one to that.
 

@@ -16,6 +16,7 @@ from ranvier.engines.native.emit.body import positions
 from ranvier.engines.native.host import Host
 from ranvier.engines.native.indexmap import Affine, Guard
 from ranvier.engines.native.kernels import Body, Choose, Instruction, Load, Reduce, Store
+from ranvier.graph.tensor import Shape
 
 BLOCK_BYTES = 1 << 14
 """Long rows of pointwise work are cut into blocks of about this many bytes per operand."""
@@ -25,6 +26,12 @@ WIDE_BODY = 14
 
 FEW_UNITS = 8
 """A vector is not made so long that fewer units than this are left to share."""
+
+UNIT_VECTORS = 32
+"""Vectors that a unit of pointwise work should hold, to outweigh finding its indices."""
+
+MANY_UNITS = 64
+"""Units that are enough for any number of threads."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +86,23 @@ def _pointwise_loops(body: Body, host: Host) -> Loops:
     body = replace(permuted(body, order), rows=len(order) - 1)
     lanes = _lanes(body, host, body.domain[-1])
     block = max(BLOCK_BYTES // 4 // lanes, 1) * lanes
-    if prod(body.domain[:-1]) >= 64:
+    if prod(body.domain[:-1]) >= MANY_UNITS:
         block = -(-body.domain[-1] // lanes) * lanes
+        body = replace(body, rows=_unit_rows(body.domain, lanes))
     else:
         while block > 8 * lanes and body.domain[-1] < FEW_UNITS * block:
             block //= 2
         block = -(-block // lanes) * lanes
     return Loops(body, "row", lanes, block)
+
+
+def _unit_rows(domain: Shape, lanes: int) -> int:
+    """How many dimensions number the units; loops within a unit run over the others."""
+    rows, vectors = len(domain) - 1, -(-domain[-1] // lanes)
+    while rows > 1 and vectors < UNIT_VECTORS and prod(domain[: rows - 1]) >= MANY_UNITS:
+        rows -= 1
+        vectors *= domain[rows]
+    return rows
 
 
 def coalesced(body: Body) -> Body:
@@ -109,6 +126,16 @@ def _merged(body: Body, d: int) -> Body:
 
     domain = (*body.domain[:d], body.domain[d] * body.domain[d + 1], *body.domain[d + 2 :])
     return Body(domain, body.rows - (d < body.rows), _mapped(body, merge))
+
+
+def split(body: Body, d: int, size: int) -> Body:
+    """The same body with row dimension d, of a length that `size` divides, as two, inner `size`."""
+
+    def cut(at: Affine) -> Affine:
+        return Affine(at.offset, (*at.terms[:d], at.terms[d] * size, *at.terms[d:]))
+
+    domain = (*body.domain[:d], body.domain[d] // size, size, *body.domain[d + 1 :])
+    return Body(domain, body.rows + 1, _mapped(body, cut))
 
 
 def permuted(body: Body, order: Sequence[int]) -> Body:

@@ -5,47 +5,44 @@ lower -> group -> kernels (places, bodies, packing) -> hazards of state -> order
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ranvier.engines.native.across_images import across_images, beyond_border, inside
 from ranvier.engines.native.bodies import write_body
 from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost, plan_matmul
 from ranvier.engines.native.convolution_plan import (
     ConvolutionPlan,
-    Inside,
     Loops,
     convolution_loops,
     plan_convolution,
     weight_gradient_loops,
 )
 from ranvier.engines.native.group import Draft, Grouping, group
-from ranvier.engines.native.indexmap import Affine, identity
-from ranvier.engines.native.inset import Inset, inset_of
+from ranvier.engines.native.hazards import separate_state
+from ranvier.engines.native.indexmap import identity
+from ranvier.engines.native.inset import Inset, inset_of, without_border
 from ranvier.engines.native.kernels import (
     Body,
-    BodyKernel,
     BorderKernel,
     ConvolutionKernel,
     IndexKernel,
     Kernel,
-    Load,
     MatmulKernel,
     Operand,
     PackKernel,
     PackWeightsKernel,
     Place,
     RowKernel,
-    Store,
     WinogradKernel,
     WinogradWeightsKernel,
 )
 from ranvier.engines.native.lower import lower
 from ranvier.engines.native.memory import Arena, allocate, check_arena
-from ranvier.engines.native.order import Sequenced, find_cycle, sequence
+from ranvier.engines.native.order import Sequenced, sequence
 from ranvier.engines.native.pull import pull
 from ranvier.engines.native.winograd_plan import plan_winograd
 from ranvier.engines.program import Options, Signature
-from ranvier.errors import GraphError
 from ranvier.graph.leaves import Constant, Input, State
 from ranvier.graph.ops.contraction import MatMul
 from ranvier.graph.ops.convolution import Convolution
@@ -88,7 +85,10 @@ def schedule(signature: Signature, options: Options, host: TileHost, threads: in
     grouping = group(roots, options.fuse)
     builder = _Builder(signature, grouping, options, host, threads)
     kernels = builder.kernels()
-    kernels = _separate_state(kernels, options.in_place)
+    if bare := builder.unread_borders():  # once more, without those borders
+        builder = _Builder(signature, grouping, options, host, threads, bare)
+        kernels = builder.kernels()
+    kernels = separate_state(kernels, options.in_place)
     sequenced = sequence(kernels)
     arena = allocate(sequenced, reuse=options.in_place)
     check_arena(sequenced, arena)
@@ -97,7 +97,7 @@ def schedule(signature: Signature, options: Options, host: TileHost, threads: in
         arena,
         builder.leaves,
         builder.outputs,
-        builder.stored,
+        {node: place for node, place in builder.stored.items() if node not in builder.bare},
         builder.insets,
         signature.updates,
     )
@@ -112,12 +112,14 @@ class _Builder:
     options: Options
     host: TileHost
     threads: int
+    bare: frozenset[Tensor] = frozenset()
     leaves: dict[Tensor, Place] = field(default_factory=dict)
     outputs: dict[str, Place] = field(default_factory=dict)
     stored: dict[Tensor, Place] = field(default_factory=dict)
     insets: dict[Tensor, Inset] = field(default_factory=dict)
     targets: dict[Tensor, list[Place]] = field(default_factory=dict)
     packs: dict[tuple[object, ...], PackKernel] = field(default_factory=dict)
+    exact: set[Tensor] = field(default_factory=set)
     built: list[Kernel] = field(default_factory=list)
 
     def kernels(self) -> list[Kernel]:
@@ -165,10 +167,11 @@ class _Builder:
         for state, node in self.signature.updates.items():
             self.targets.setdefault(node, []).append(self.leaves[state])
         for source, padded in self.grouping.insets.items():
-            place = Place("temporary", f"pad{len(self.stored)}", padded.shape, padded.dtype)
+            inset = without_border(source) if padded in self.bare else inset_of(padded)
+            place = Place("temporary", f"pad{len(self.stored)}", inset.outer, padded.dtype)
             self.stored[source] = self.stored[padded] = place
             self.targets.setdefault(source, []).append(place)
-            self.insets[source] = inset_of(padded)
+            self.insets[source] = inset
         for node in self._read_elsewhere():
             if node not in self.stored:
                 number = len(self.stored)
@@ -219,8 +222,20 @@ class _Builder:
     def _border(self, i: int, draft: Draft) -> None:
         (node,) = draft.anchors
         assert isinstance(node.op, Pad)
+        if node in self.bare:
+            return
         before, after = node.op.before[1:3], node.op.after[1:3]
         self.built.append(BorderKernel(f"border{i}", (), self.stored[node], before, after))
+
+    def unread_borders(self) -> frozenset[Tensor]:
+        """The padded tensors of whose border nothing reads: tiles across images leave it out."""
+        read: set[Tensor] = set()
+        for draft in self.grouping.drafts:
+            if draft.kind == "contraction" and _product(draft) in self.exact:
+                read.update([*draft.reads, self._operand_base(_product(draft).inputs[1])])
+            else:
+                read.update(self._read_by(draft))
+        return frozenset(self.grouping.insets.values()) - read
 
     def _body(self, draft: Draft) -> Body:
         return write_body(draft, self._stores(draft), self.places, self.insets)
@@ -254,8 +269,12 @@ class _Builder:
         )
         if forward and self._winograd(i, draft, loops, left, right, body):
             return
-        inside = _inside(node) if forward else None
-        plan = plan_convolution(loops, forward, node.dtype, self.host, inside)
+        plan = plan_convolution(loops, forward, node.dtype, self.host, inside(node))
+        x = beyond_border(node.inputs[0]) if node.inputs[0] in self.bare else left.at
+        if better := across_images(plan, body, node, x, self.host):
+            plan, body = better
+            self.exact.add(node)
+        assert node in self.exact or node.inputs[0] not in self.bare
         operand = self._pack_weights(i, plan, right) if forward else right.place
         partial = None
         if plan.partial_size:
@@ -321,74 +340,7 @@ def _product(draft: Draft) -> Tensor:
     return next(iter(draft.anchors))
 
 
-def _inside(convolution: Tensor) -> Inside | None:
-    """The rows of a convolution's images within their border, if they have one."""
-    image, op = convolution.inputs[0], convolution.op
-    assert isinstance(op, Convolution)
-    if not isinstance(image.op, Pad) or not (image.op.before[1] or image.op.after[1]):
-        return None
-    geometry = op.geometry
-    stop = image.shape[1] - image.op.after[1]
-    return Inside(image.op.before[1], stop, geometry.stride[0], geometry.dilation[0])
-
-
 def _contiguous(node: Tensor) -> Tensor:
     while isinstance(node.op, Reshape):
         node = node.inputs[0]
     return node
-
-
-# ---------------------------------------------------------------- hazards of state
-
-
-def _separate_state(kernels: list[Kernel], in_place: bool) -> list[Kernel]:
-    """Write new state beside the old, and copy it at the end, where in place would be wrong.
-
-    That is where a kernel reads the state at other positions than it writes, or where kernels
-    would have to come before each other; with `in_place=False`, everywhere.
-    """
-    for kernel in list(kernels):
-        for store in _state_stores(kernel):
-            if not in_place or _reads_elsewhere(kernel, store):
-                kernels = _write_beside(kernels, store.place)
-    while cycle := find_cycle(kernels):
-        stores = [store for i in cycle for store in _state_stores(kernels[i])]
-        if not stores:
-            raise GraphError("kernels wait for each other, and no state is to blame")
-        kernels = _write_beside(kernels, stores[0].place)
-    return kernels
-
-
-def _state_stores(kernel: Kernel) -> list[Store]:
-    if not isinstance(kernel, BodyKernel):
-        return []
-    stores = [x for x in kernel.body.instructions if isinstance(x, Store)]
-    return [store for store in stores if store.place.kind == "state"]
-
-
-def _reads_elsewhere(kernel: Kernel, store: Store) -> bool:
-    assert isinstance(kernel, BodyKernel)
-    if store.place in kernel.operands():
-        return True
-    loads = [x for x in kernel.body.instructions if isinstance(x, Load)]
-    return any(x.place is store.place and (x.at != store.at or x.guards) for x in loads)
-
-
-def _write_beside(kernels: Sequence[Kernel], state: Place) -> list[Kernel]:
-    beside = Place("temporary", f"new_{state.name}", state.shape, state.dtype)
-    changed: list[Kernel] = []
-    for kernel in kernels:
-        if isinstance(kernel, BodyKernel):
-            instructions = tuple(
-                replace(x, place=beside) if isinstance(x, Store) and x.place is state else x
-                for x in kernel.body.instructions
-            )
-            kernel = replace(kernel, body=replace(kernel.body, instructions=instructions))
-        changed.append(kernel)
-    domain, at = ((state.size,), Affine(0, (1,))) if state.size != 1 else ((), Affine(0, ()))
-    copy = Body(
-        domain,
-        len(domain),
-        (Load(beside, at, (), state.dtype), Store(state, at, 0, state.dtype)),
-    )
-    return [*changed, RowKernel(f"copy_{state.name}", (), copy)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from llvmlite import ir
 
@@ -11,7 +12,7 @@ from ranvier.engines.native.convolution_plan import ConvolutionPlan, merged_dept
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import Epilogue
-from ranvier.engines.native.emit.microkernel import strided_microkernel
+from ranvier.engines.native.emit.microkernel import Unpacked, strided_microkernel
 from ranvier.engines.native.emit.panel import Strides, pack_panel
 
 
@@ -28,7 +29,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Memory:
-    """Addresses: the operands, room for a panel of B (None where B is packed), and the sums."""
+    """Addresses: the operands, room for a panel of B (None where none is packed), and the sums."""
 
     left: Value
     right: Value
@@ -59,7 +60,7 @@ def emit_convolution(
     sums = (
         _stack(b, plan, plan.rows.size * width) if partial is None else e.buffer(b, table, partial)
     )
-    room = None if plan.packed else _stack(b, plan, plan.segment_depth * width)
+    room = None if plan.packed or plan.in_place else _stack(b, plan, plan.segment_depth * width)
     memory = _Memory(e.buffer(b, table, left), e.buffer(b, table, right), room, sums)
     start, stop = e.share(b, plan.units, thread, threads)
     with (
@@ -183,10 +184,12 @@ def _panel_of_b(
 ) -> Value:
     """The address of a panel of B, packed here and now where it was not packed before."""
     scalar, loops = e.element_type(plan.dtype), plan.loops
-    if memory.room is None:
+    if plan.packed:
         return e.element(b, memory.right, _packed_panel(b, plan, run.group, run.panel), scalar)
     index = e.add(b, e.mul(b, run.chunk, loops.right.chunk), loops.right.offset)
     index = e.add(b, index, e.mul(b, run.group, loops.right.group))
+    if memory.room is None:
+        return e.element(b, memory.right, index, scalar)
     index = e.add(b, index, _segment_origin(b, plan, segment, loops.right.depth))
     counts: list[Value | int] = [1, 1, 1]
     counts[plan.level] = _segment_count(b, plan, segment)
@@ -222,7 +225,7 @@ def _emit_run(
     above = e.add(b, e.mul(b, run.chunk, loops.left.chunk), loops.left.offset)
     above = e.add(b, above, e.mul(b, run.group, loops.left.group))
     above = e.add(b, above, _segment_origin(b, plan, segment, loops.left.depth))
-    nest = _nest(b, plan, segment)
+    nest = _nest(b, plan, segment, width)
     matrix = e.add(b, e.mul(b, run.chunk, loops.groups), run.group)
     sums = e.mul(b, matrix, plan.batches * plan.m * plan.padded_n)
     sums = e.add(b, sums, e.mul(b, first_column, plan.batches * plan.m))
@@ -243,11 +246,10 @@ def _emit_run(
             with b.if_then(last):
                 b.call(epilogue.prefetch, part)
         factor, part_nest = panel, nest
-        if plan.inside is not None:
-            first, count = _kernel_rows(b, plan, batch)
-            index = e.add(b, index, e.mul(b, first, loops.left.depth[0]))
-            skipped = e.mul(b, first, e.mul(b, width, loops.depth[1] * loops.depth[2]))
-            factor, part_nest = e.element(b, panel, skipped, scalar), [count, *nest[1:]]
+        if plan.inside:
+            forward, skipped, part_nest = _inside_border(b, plan, batch, width, nest)
+            index = e.add(b, index, forward)
+            factor = e.element(b, panel, e.mul(b, skipped, width), scalar)
         source = e.element(b, memory.left, index, scalar)
         arguments = [source, factor, cell, segment, *part_nest]
         _call_microkernel(b, host, plan, rows, vectors, arguments)
@@ -255,37 +257,63 @@ def _emit_run(
             b.call(epilogue.finish, part)
 
 
-def _nest(b: Value, plan: ConvolutionPlan, segment: Value) -> list[Value]:
-    """The counts and steps of the three loops of A's depth in a segment."""
+def _nest(b: Value, plan: ConvolutionPlan, segment: Value, width: Value) -> list[Value]:
+    """The three loops of the depth in a segment, as the micro-kernel takes them."""
     counts, steps = plan.loops.depth, plan.loops.left.depth
     if plan.packed:
-        if plan.inside is None:
+        if not plan.inside:
             counts, steps = merged_depth(counts, steps)
         else:  # the kernel's rows stay a loop of their own
             inner = merged_depth(counts[1:], steps[1:])
             counts, steps = (counts[0], *inner[0][1:]), (steps[0], *inner[1][1:])
-        return [e.i64(n) for pair in zip(counts, steps, strict=True) for n in pair]
-    found: list[Value] = []
-    for level in range(3):
-        count = e.i64(counts[level] if level > plan.level else 1)
-        if level == plan.level:
-            count = _segment_count(b, plan, segment)
-        found += [count, e.i64(steps[level])]
-    return found
+        return _packed_nest(b, [e.i64(n) for n in counts], [e.i64(n) for n in steps], width)
+    found = [e.i64(counts[level] if level > plan.level else 1) for level in range(3)]
+    found[plan.level] = _segment_count(b, plan, segment)
+    nest = _packed_nest(b, found, [e.i64(n) for n in steps], width)
+    if plan.in_place:
+        nest[-2:] = [e.i64(n) for n in plan.loops.right.depth[:2]]
+    return nest
 
 
-def _kernel_rows(b: Value, plan: ConvolutionPlan, batch: Value) -> tuple[Value, Value]:
-    """The first kernel row that meets more than border in a tile, and how many there are."""
-    inside, loops = plan.inside, plan.loops
-    assert inside is not None
-    above = e.mul(b, e.rem(b, batch, loops.batch[-1]), loops.lines * inside.stride)
-    below = e.add(b, above, (loops.lines - 1) * inside.stride)
+def _packed_nest(b: Value, counts: list[Value], steps: list[Value], width: Value) -> list[Value]:
+    """Loops of the depth through a B of rows of `width` elements that follow each other."""
+    middle = e.mul(b, counts[2], width)
+    pairs = [n for pair in zip(counts, steps, strict=True) for n in pair]
+    return [*pairs, e.mul(b, counts[1], middle), middle]
+
+
+def _inside_border(
+    b: Value, plan: ConvolutionPlan, batch: Value, width: Value, nest: list[Value]
+) -> tuple[Value, Value, list[Value]]:
+    """Where the depth of a tile begins that leaves out border, in A and in B, and its loops."""
+    (_, across, channels), (down, right, step) = plan.loops.depth, plan.loops.left.depth
+    first, rows = _taps_inside(b, plan, batch, 0)
+    forward, skipped = e.mul(b, first, down), e.mul(b, first, across)
+    if len(plan.inside) == 1:
+        return forward, e.mul(b, skipped, channels), [rows, *nest[1:]]
+    begin, columns = _taps_inside(b, plan, batch, 1)
+    forward = e.add(b, forward, e.mul(b, begin, right))
+    skipped = e.mul(b, e.add(b, skipped, begin), channels)
+    inner = [columns, e.i64(right), e.i64(channels), e.i64(step)]
+    if right == channels * step:  # both loops as one
+        inner = [e.i64(1), e.i64(0), e.mul(b, columns, channels), e.i64(step)]
+    column = e.mul(b, width, channels)
+    return forward, skipped, [rows, e.i64(down), *inner, e.mul(b, column, across), column]
+
+
+def _taps_inside(b: Value, plan: ConvolutionPlan, batch: Value, axis: int) -> tuple[Value, Value]:
+    """The first kernel element on an axis that meets more than border in a tile; how many do."""
+    inside, loops = plan.inside[axis], plan.loops
+    length, lines = loops.depth[axis], loops.lines if axis == 0 else 1
+    turn = e.div(b, batch, prod(loops.batch[axis + 2 :]))
+    above = e.mul(b, e.rem(b, turn, loops.batch[axis + 1]), lines * inside.stride)
+    below = e.add(b, above, (lines - 1) * inside.stride)
     # Rounded up and down; what is divided is made positive first.
-    whole = loops.depth[0] * inside.dilation
+    whole = length * inside.dilation
     first = b.sub(e.i64(inside.first + inside.dilation - 1 + whole), below)
-    first = b.sub(e.div(b, _positive(b, first), inside.dilation), e.i64(loops.depth[0]))
+    first = b.sub(e.div(b, _positive(b, first), inside.dilation), e.i64(length))
     stop = b.sub(e.i64(inside.stop - 1 + inside.dilation), above)
-    stop = e.minimum(b, e.div(b, _positive(b, stop), inside.dilation), e.i64(loops.depth[0]))
+    stop = e.minimum(b, e.div(b, _positive(b, stop), inside.dilation), e.i64(length))
     first = _positive(b, first)
     return first, b.sub(stop, first)
 
@@ -314,9 +342,11 @@ def _call_microkernel(
     arguments: list[Value],
 ) -> None:
     """Call the micro-kernel whose tile has the given rows and vectors."""
-    offsets = plan.loops.row_offsets
+    offsets, unpacked = plan.loops.row_offsets, None
+    if plan.in_place:
+        unpacked = Unpacked(plan.loops.right.depth[-1], plan.loops.columns)
     for height, width in plan.microkernels:
-        kernel = strided_microkernel(b.module, host, plan.dtype, offsets[:height], width)
+        kernel = strided_microkernel(b.module, host, plan.dtype, offsets[:height], width, unpacked)
         fits = b.and_(
             b.icmp_signed("==", rows, e.i64(height)), b.icmp_signed("==", vectors, e.i64(width))
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,7 +21,7 @@ from ranvier.engines.native.emit.body import (
     addresses,
     plan_body,
 )
-from ranvier.engines.native.emit.builder import I64, PTR, Value
+from ranvier.engines.native.emit.builder import I8, I64, PTR, Value
 from ranvier.engines.native.emit.contraction import EPILOGUE_TYPE, Epilogue
 from ranvier.engines.native.emit.rows import delinearized
 from ranvier.engines.native.indexmap import Affine
@@ -64,22 +64,63 @@ def _emit_prefetch(
     function.linkage = "internal"
     b = ir.IRBuilder(function.append_basic_block("entry"))
     table, _, _, batch, row0, rows, column0, columns = function.args
-    above = e.add(b, e.mul(b, batch, kernel.plan.m), row0)
-    touched = _rows_touched(body)
-    address = addresses(b, table, {place: slots[place] for place, _ in touched})
-    with e.loop(b, 0, rows if touched else 0) as i:
-        indices = delinearized(b, e.add(b, above, i), body.domain[: body.rows])
-        point = Point((*indices, column0))
-        for place, at in touched:
-            size = place.dtype.itemsize
-            first = b.ptrtoint(address(place), I64)
-            first = b.add(first, e.mul(b, position(b, at, point), size))
-            ahead = b.and_(first, e.i64(LINE - 1))
-            with e.loop(b, 0, b.add(ahead, e.mul(b, columns, size)), LINE) as byte:
-                line = b.add(b.sub(first, ahead), byte)
-                e.prefetch(b, b.inttoptr(line, PTR), level=2)
+    address = addresses(b, table, {place: slots[place] for place, _ in _rows_touched(body)})
+    indices = _row_indices(b, kernel, body, batch, row0)
+    if kernel.plan.panels.pieces == 1:
+        columns = kernel.plan.n
+    row_by_row = []
+    for place, at in _rows_touched(body):
+        step = at.terms[body.rows - 1]
+        if _one_dimension(kernel, body) and 0 < step * place.dtype.itemsize <= LINE:
+            length = e.add(b, e.mul(b, b.sub(rows, e.i64(1)), step), columns)
+            _ask_for(
+                b,
+                address(place),
+                place,
+                position(b, at, Point((*indices(e.i64(0)), column0))),
+                length,
+            )
+        else:
+            row_by_row.append((place, at))
+    with e.loop(b, 0, rows if row_by_row else 0) as i:
+        point = Point((*indices(i), column0))
+        for place, at in row_by_row:
+            _ask_for(b, address(place), place, position(b, at, point), columns)
     b.ret_void()
     return function
+
+
+def _ask_for(b: Value, base: Value, place: Place, first: Value, count: Value | int) -> None:
+    """Prefetch the lines of `count` elements from element `first` on."""
+    size = place.dtype.itemsize
+    if isinstance(count, int):  # the last element's line may be that of the one before
+        steps = [*range(0, count * size - 1, LINE), count * size - 1]
+        for byte in steps:
+            address = e.element(b, base, e.add(b, e.mul(b, first, size), byte), I8)
+            e.prefetch(b, address, level=2)
+        return
+    start = b.add(b.ptrtoint(base, I64), e.mul(b, first, size))
+    ahead = b.and_(start, e.i64(LINE - 1))
+    with e.loop(b, 0, b.add(ahead, e.mul(b, count, size)), LINE) as byte:
+        line = b.add(b.sub(start, ahead), byte)
+        e.prefetch(b, b.inttoptr(line, PTR), level=2)
+
+
+def _one_dimension(kernel: ContractionKernel, body: Body) -> bool:
+    """Whether the rows of a tile differ in the last of the body's row dimensions alone."""
+    return body.rows == 1 or (body.rows > 1 and body.domain[body.rows - 1] == kernel.plan.m)
+
+
+def _row_indices(
+    b: Value, kernel: ContractionKernel, body: Body, batch: Value, row0: Value
+) -> Callable[[Value], tuple[Value, ...]]:
+    """The indices in the body's row dimensions of row `row0` + i of a batch, given i."""
+    domain, m = body.domain[: body.rows], kernel.plan.m
+    if domain and domain[-1] == m:  # the rows of a batch are one dimension: all others stand
+        outer = delinearized(b, batch, domain[:-1])
+        return lambda i: (*outer, e.add(b, row0, i))
+    above = e.add(b, e.mul(b, batch, m), row0)
+    return lambda i: tuple(delinearized(b, e.add(b, above, i), domain))
 
 
 def _rows_touched(body: Body) -> list[tuple[Place, Affine]]:
@@ -110,9 +151,9 @@ def _emit_finish(
     plan = plan_body(body, range(body.rows, len(body.domain)))
     evaluator.run(plan.at_level(CONSTANT), Point(tuple(e.i64(0) for _ in body.domain)))
     writer = _Tile(b, kernel.plan, body, plan, tile, column0, columns)
-    above = e.add(b, e.mul(b, batch, kernel.plan.m), row0)
+    indices = _row_indices(b, kernel, body, batch, row0)
     with e.loop(b, 0, rows) as i:
-        writer.emit_row(evaluator.scoped(), e.add(b, above, i), e.mul(b, i, tile_stride))
+        writer.emit_row(evaluator.scoped(), indices(i), e.mul(b, i, tile_stride))
     b.ret_void()
     return function
 
@@ -129,10 +170,9 @@ class _Tile:
     column0: Value
     columns: Value
 
-    def emit_row(self, at: Evaluator, row: Value, start: Value) -> None:
-        """`row` counts over all batches; the row's products lie in the tile from `start` on."""
+    def emit_row(self, at: Evaluator, indices: tuple[Value, ...], start: Value) -> None:
+        """`indices` are those of the row; its products lie in the tile from `start` on."""
         b, lanes = self.b, self.shape.lanes
-        indices = tuple(delinearized(b, row, self.body.domain[: self.body.rows]))
         columns = tuple(e.i64(0) for _ in self.body.columns)
         at.run(self.plan.at_level(UNIT), Point((*indices, *columns)))
         if not columns:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from typing import Any
 
 from llvmlite import ir
 
@@ -19,7 +20,8 @@ from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 
 _UNROLL = 2
-"""Steps in k per turn; more only lengthens compilation, as the multiply-adds already bind."""
+"""Steps in k per turn through packed operands; more only lengthens compilation, as the
+multiply-adds already bind. Through strided ones one is best: their loops are often short."""
 
 _AHEAD = 16
 """How many steps in k ahead of its use A, which streams from the L2 cache, is asked for."""
@@ -47,44 +49,60 @@ def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors:
     cells = _cells(b, tile, rows * vectors, vector)
     sums = [ir.Constant(vector, None)] * len(cells)
     steps = _Rows(a, step, rhs, dtype, tuple(range(rows)), vectors, vector)
-    _store_tile(b, _outer_products(b, sums, depth, steps.fetch), cells, accumulate)
+    _store_tile(b, _outer_products(b, sums, depth, steps.fetch, _UNROLL), cells, accumulate)
     b.ret_void()
     return kernel
 
 
+@dataclass(frozen=True)
+class Unpacked:
+    """A B that lies in memory as it is: its rows `step` elements apart, of `columns` elements."""
+
+    step: int
+    columns: int
+
+
 def strided_microkernel(
-    module: Value, host: TileHost, dtype: DType, offsets: tuple[int, ...], vectors: int
+    module: Value,
+    host: TileHost,
+    dtype: DType,
+    offsets: tuple[int, ...],
+    vectors: int,
+    unpacked: Unpacked | None = None,
 ) -> Value:
     """The function that computes a tile from an A that lies in memory as three nested loops.
 
     Row r of A begins at a + offsets[r], a number known here, so that all rows share one
-    address register. Its arguments: ptr a; ptr b, packed [depth][vectors * lanes]; ptr tile and
-    i64 accumulate as for `microkernel`; and three times, from outside in, i64 count and i64 step
-    of a loop of the depth.
+    address register. Its arguments: ptr a; ptr b, rows of vectors * lanes elements unless
+    `unpacked`; ptr tile and i64 accumulate as for `microkernel`; three times, from outside in,
+    i64 count of a loop of the depth and i64 step in A; and i64 step in B of the outer two.
     """
     steps = [b - a for a, b in pairwise(offsets)] or [0]
     kinds = "_".join(f"{n}by{step}" for step, n in _repeats(steps))
     name = f"tile_{dtype.name}_{len(offsets)}x{vectors}_{kinds}"
+    if unpacked is not None:
+        name += f"_of_{unpacked.columns}by{unpacked.step}"
     found = module.globals.get(name)
     if found is not None:
         return found
-    kernel = _tile_function(module, name, [e.PTR, e.PTR, e.PTR, *[e.I64] * 7])
-    a, rhs, tile, accumulate, *nest = kernel.args
+    kernel = _tile_function(module, name, [e.PTR, e.PTR, e.PTR, *[e.I64] * 9])
+    a, rhs, tile, accumulate, *nest, outer_step, middle_step = kernel.args
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
     cells = _cells(b, tile, len(offsets) * vectors, vector)
-    start = [*[ir.Constant(vector, None)] * len(cells), e.i64(0)]
+    start = [ir.Constant(vector, None)] * len(cells)
     with e.carried_loop(b, 0, nest[0], 1, start) as outer:
         with e.carried_loop(b, 0, nest[2], 1, outer.values) as middle:
-            *sums, depth = middle.values
-            moved = e.add(b, e.mul(b, outer.index, nest[1]), e.mul(b, middle.index, nest[3]))
-            left = e.element(b, a, moved, vector.element)
-            right = e.element(b, rhs, e.mul(b, depth, vectors), vector)
-            source = _Rows(left, nest[5], right, dtype, offsets, vectors, vector)
-            sums = _outer_products(b, sums, nest[4], source.fetch)
-            middle.values = [*sums, e.add(b, depth, nest[4])]
+            left = e.add(b, e.mul(b, outer.index, nest[1]), e.mul(b, middle.index, nest[3]))
+            right = b.add(b.mul(outer.index, outer_step), b.mul(middle.index, middle_step))
+            left, right = (
+                e.element(b, base, index, vector.element)
+                for base, index in ((a, left), (rhs, right))
+            )
+            source = _Rows(left, nest[5], right, dtype, offsets, vectors, vector, unpacked)
+            middle.values = _outer_products(b, middle.values, nest[4], source.fetch, 1)
         outer.values = middle.values
-    _store_tile(b, outer.values[:-1], cells, accumulate)
+    _store_tile(b, outer.values, cells, accumulate)
     b.ret_void()
     return kernel
 
@@ -100,6 +118,7 @@ class _Rows:
     offsets: tuple[int, ...]
     vectors: int
     vector: Value
+    unpacked: Unpacked | None = None
 
     def fetch(self, b: Value, k: Value) -> tuple[list[Value], list[Value]]:
         """The scalars of column k of A and the vectors of row k of B."""
@@ -108,15 +127,30 @@ class _Rows:
         if self.offsets[-1] < len(self.offsets):  # else the next columns lie in the same lines
             ahead = e.element(b, column, e.mul(b, self.step, _AHEAD), scalar)
             e.prefetch(b, ahead, write=False)
-        row = e.element(b, self.rhs, e.mul(b, k, self.vectors), self.vector)
-        right = [
-            e.load(b, e.element(b, row, v, self.vector), self.vector, self.vector.count * size)
-            for v in range(self.vectors)
-        ]
+        right = self._packed(b, k) if self.unpacked is None else self._unpacked(b, k, self.unpacked)
         left = [
             e.load(b, e.element(b, column, offset, scalar), scalar, size) for offset in self.offsets
         ]
         return left, right
+
+    def _packed(self, b: Value, k: Value) -> list[Value]:
+        row = e.element(b, self.rhs, e.mul(b, k, self.vectors), self.vector)
+        align = self.vector.count * self.dtype.itemsize
+        addresses = [e.element(b, row, v, self.vector) for v in range(self.vectors)]
+        return [e.load(b, address, self.vector, align) for address in addresses]
+
+    def _unpacked(self, b: Value, k: Value, unpacked: Unpacked) -> list[Value]:
+        lanes, size = self.vector.count, self.dtype.itemsize
+        row = e.element(b, self.rhs, e.mul(b, k, unpacked.step), self.vector.element)
+        found = []
+        for v in range(self.vectors):
+            address, rest = e.element(b, row, v, self.vector), unpacked.columns - v * lanes
+            if rest >= lanes:
+                found.append(e.load(b, address, self.vector, size))
+            else:  # nothing is read behind the last row
+                mask = e.first_lanes(rest, lanes)
+                found.append(e.masked_load(b, address, mask, self.vector, size))
+        return found
 
 
 def _repeats(steps: list[int]) -> list[tuple[int, int]]:
@@ -157,10 +191,18 @@ def _store_tile(b: Value, sums: list[Value], cells: list[Value], accumulate: Val
                 b.store(value, cell, align=align)
 
 
-def _outer_products(b: Value, sums: list[Value], depth: Value, fetch: Fetch) -> list[Value]:
-    """Add the outer products of k = 0 .. depth - 1, several a turn and the rest one by one."""
-    whole = b.and_(depth, e.i64(-_UNROLL))
-    for start, stop, step in ((e.i64(0), whole, _UNROLL), (whole, depth, 1)):
+def _outer_products(
+    b: Value, sums: list[Value], depth: Value, fetch: Fetch, unroll: int
+) -> list[Value]:
+    """Add the outer products of k = 0 .. depth - 1, `unroll` a turn and the rest one by one.
+
+    `unroll` is a power of two.
+    """
+    turns: list[tuple[Any, Any, int]] = [(0, depth, 1)]
+    if unroll > 1:
+        whole = b.and_(depth, e.i64(-unroll))
+        turns = [(0, whole, unroll), (whole, depth, 1)]
+    for start, stop, step in turns:
         with e.carried_loop(b, start, stop, step, sums) as state:
             for offset in range(step):
                 _add_outer_product(b, state.values, *fetch(b, e.add(b, state.index, offset)))

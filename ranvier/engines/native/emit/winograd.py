@@ -203,7 +203,9 @@ def _multiply(
                     b.icmp_signed("==", vectors, e.i64(wide)),
                 )
                 with b.if_then(fits):
-                    b.call(kernel, [a, right, tile, e.i64(0), *once, *once, *depth])
+                    b.call(
+                        kernel, [a, right, tile, e.i64(0), *once, *once, *depth, *[e.i64(0)] * 2]
+                    )
 
 
 def _each_row(
