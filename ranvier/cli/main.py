@@ -61,8 +61,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except RanvierError as error:
         return _fail(given, str(error), 2)
     except (KeyboardInterrupt, click.Abort):
-        print("ranvier: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _fail(given, "interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -26,6 +26,9 @@ class Weights(Mapping[str, np.ndarray]):
         state = self._state(path)
         state.value = _checked(path, state, value)
 
+    def __contains__(self, path: object) -> bool:
+        return path in self._states
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._states)
 

@@ -15,13 +15,16 @@ from ranvier.errors import InputError
 from ranvier.optim import Optimizer
 from ranvier.training import programs
 from ranvier.training.arrays import whole_split
-from ranvier.training.feeds import Resident
+from ranvier.training.feeds import Feed, Resident
 from ranvier.training.pace import Pace
 
 if TYPE_CHECKING:
     from ranvier.training.model import Model
 
 _SMOOTHING = 0.9
+_NOISY = 10
+"""The smoothed loss of so many first steps says more about their batches than of rates."""
+
 _DIVERGED = 4.0
 """The search ends where the smoothed loss is this many times its least value."""
 
@@ -59,19 +62,27 @@ def find_learning_rate(
     split = whole_split(data, targets)
     if split is None:
         raise DataError("the search needs arrays; pass a part of the data as arrays")
-    feed = Resident(split, batch_size, seed)
-    model.prepare(feed, seed)
+    feed = model.feed_for(data, split, seed, lambda clean: Resident(clean, batch_size, seed))
     before = dict(model.weights)
     try:
         losses = _losses(model, feed, np.geomspace(lowest, highest, steps), seed)
     finally:
         model.load_weights(before)
     rates = np.geomspace(lowest, highest, steps)[: len(losses)]
-    slopes = np.gradient(losses, np.log(rates))
-    return RateSearch(rates, losses, float(rates[int(np.argmin(slopes))]))
+    return RateSearch(rates, losses, _suggestion(rates, losses))
 
 
-def _losses(model: Model, feed: Resident, rates: np.ndarray, seed: int) -> np.ndarray:
+def _suggestion(rates: np.ndarray, losses: np.ndarray) -> float:
+    """Where the loss falls fastest, between the first noisy steps and its least value."""
+    end = int(np.argmin(losses)) + 1
+    start = min(_NOISY, max(end - 2, 0))
+    if end - start < 2:
+        return float(rates[end - 1])
+    slopes = np.gradient(losses[start:end], np.log(rates[start:end]))
+    return float(rates[start + int(np.argmin(slopes))])
+
+
+def _losses(model: Model, feed: Feed, rates: np.ndarray, seed: int) -> np.ndarray:
     """The smoothed losses, up to where they diverge."""
     config = {**model.optimizer.config(), "learning_rate": 1.0}
     optimizer = Optimizer.from_config(config)

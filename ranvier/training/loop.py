@@ -66,7 +66,7 @@ class Training:
         self._progress = progress
         self._sums: dict[str, float] = {}
         self._rate = 0.0
-        self._stopping = False
+        self._stopping = self._final = False
         self._started = self._saved = perf_counter()
         self._saving = 0.0
         self._samples = 0
@@ -75,12 +75,8 @@ class Training:
 
     def stop(self, reason: str, final: bool = True) -> None:
         """End training after the call in hand; a resumed run goes on only if not `final`."""
-        self._stopping = True
-        self.history.stopped = reason if final else ""
-        self.reason = reason
-
-    reason = ""
-    """Why training ended before its last epoch, or ""."""
+        self._stopping, self._final = True, final
+        self.history.stopped = reason
 
     @property
     def elapsed(self) -> float:
@@ -96,11 +92,14 @@ class Training:
         self.epoch, self.position, self._sums = saved.epoch, saved.position, dict(saved.sums)
         self._rate = saved.learning_rate
         self.history = History(saved.history, saved.stopped)
-        for callback, state, arrays in zip(
-            self._callbacks, saved.callbacks, saved.callback_arrays, strict=False
-        ):
-            callback.restore(state, arrays)
-        self._stopping, self.reason = bool(saved.stopped), saved.stopped
+        known = list(zip(saved.callbacks, saved.callback_arrays, strict=True))
+        for callback in self._callbacks:
+            kind = type(callback).__name__
+            mine = next((each for each in known if each[0]["kind"] == kind), None)
+            if mine is not None:  # else it is new, and begins here
+                known.remove(mine)
+                callback.restore(mine[0]["state"], mine[1])
+        self._stopping = self._final = bool(saved.stopped)
 
     def execute(self) -> History:
         """Train until the last epoch or a stop, and return the history.
@@ -122,7 +121,7 @@ class Training:
             for callback in self._callbacks:
                 callback.on_end(self)
             if self._run is not None:
-                self._run.save_weights(self.net.weights)
+                self._run.save_weights(self.net.weights, self.epoch, self.position)
         return self.history
 
     def _run_epoch(self, interrupts: Interrupts) -> None:
@@ -216,7 +215,7 @@ class Training:
             sums=self._sums,
             learning_rate=self._rate,
             history=self.history.records,
-            stopped=self.history.stopped,
-            callbacks=[callback.state() for callback in self._callbacks],
+            stopped=self.history.stopped if self._final else "",
+            callbacks=[{"kind": type(c).__name__, "state": c.state()} for c in self._callbacks],
             callback_arrays=[callback.arrays() for callback in self._callbacks],
         )

@@ -132,7 +132,7 @@ class Model:
             validation = validation.validation
         if isinstance(validation, float):
             split, validation = _set_apart(split, validation, seed)
-        feed = self._feed(data, split, seed, lambda clean: Resident(clean, batch_size, seed))
+        feed = self.feed_for(data, split, seed, lambda clean: Resident(clean, batch_size, seed))
         self.settings.epochs, self.settings.batch_size = epochs, feed.batch_size
         self.settings.seed, self.settings.about = int(seed), dict(about or {})
         measured = None
@@ -192,7 +192,7 @@ class Model:
             raise DataError("predict takes arrays; for batches, call it once for each")
         if not len(split):
             raise DataError("predict: there are no rows; pass at least one")
-        feed = self._feed(inputs, split, 0, lambda clean: InOrder(clean, batch_size))
+        feed = self.feed_for(inputs, split, 0, lambda clean: InOrder(clean, batch_size))
         found = predicted(self._program("logits" if logits else "predict", feed), feed)
         return found[ONE] if list(found) == [ONE] else found
 
@@ -271,9 +271,9 @@ class Model:
         if isinstance(data, Dataset):
             data = data.test
         split = whole_split(data, targets, weights)
-        return self._feed(data, split, 0, lambda clean: InOrder(clean, size))
+        return self.feed_for(data, split, 0, lambda clean: InOrder(clean, size))
 
-    def _feed(
+    def feed_for(
         self, data: Any, split: Split | None, seed: int, make: Callable[[Split], Feed]
     ) -> Feed:
         """Return the feed of a split, or of batches where there is none; build the network.

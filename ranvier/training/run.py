@@ -138,9 +138,24 @@ class RunFolder:
         checkpoint.save(self.path / STATE)
         write_atomically(self.path / HISTORY, History(checkpoint.history).to_lines())
 
-    def save_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Write the network's state."""
-        save_arrays(self.path / WEIGHTS, weights)
+    def save_weights(self, weights: Mapping[str, np.ndarray], epoch: int, position: int) -> None:
+        """Write the network's state, and how far it has been trained."""
+        save_arrays(self.path / WEIGHTS, weights, {"epoch": epoch, "position": position})
+
+    def load_weights(self, checkpoint: Checkpoint | None) -> tuple[Path, dict[str, np.ndarray]]:
+        """Return the network's state and where it comes from; the checkpoint's if that is newer.
+
+        Raises RunError where there is none.
+        """
+        path = self.path / WEIGHTS
+        if path.exists():
+            weights, info = load_arrays(path)
+            end = (info.get("epoch"), info.get("position"))
+            if checkpoint is None or end == (checkpoint.epoch, checkpoint.position):
+                return path, weights
+        if checkpoint is None:
+            raise RunError(f"{self.path}: holds no weights yet; train it first")
+        return self.path / STATE, checkpoint.weights
 
     def timings(self) -> list[dict[str, Any]]:
         """Return what is known of the times of earlier epochs; a damaged line ends them."""

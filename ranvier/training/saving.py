@@ -13,9 +13,8 @@ from ranvier.optim import Optimizer
 from ranvier.regularization import Dilution, Penalty
 from ranvier.training.files import RunError, load_json
 from ranvier.training.objective import ONE, Head
-from ranvier.training.run import CONFIG, STATE, WEIGHTS, Checkpoint, RunFolder
+from ranvier.training.run import CONFIG, STATE, Checkpoint, RunFolder
 from ranvier.training.settings import Settings
-from ranvier.training.tensors import load_arrays
 
 if TYPE_CHECKING:
     from ranvier.training.model import Model
@@ -34,6 +33,7 @@ def config_of(model: Model) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": __version__,
+        "engine": model.engine,
         "net": to_config(model.net),
         "heads": {name: _head_config(head) for name, head in model.objective.heads.items()},
         "penalties": [each.config() for each in model.objective.penalties],
@@ -53,7 +53,7 @@ def save(model: Model, path: Path) -> None:
     if not model.settings.inputs:
         raise InputError("the model has seen no data yet; fit it, or build it, before saving")
     run.replace(config_of(model))
-    run.save_weights(model.net.weights)
+    run.save_weights(model.net.weights, model.epochs_done, 0)
     run.save(
         Checkpoint(
             weights=dict(model.net.weights),
@@ -111,7 +111,7 @@ def _model(
     losses = {name: _own(head["loss"], "loss", loss is None) for name, head in heads.items()}
     measured = {name: head["metrics"] for name, head in heads.items()}
     for head in heads.values():
-        _own(head, "metrics", metrics is None)
+        _own(head, "metric", metrics is None)
     dilution = config["dilution"]
     model = Model(
         net if net is not None else from_config(config["net"]),
@@ -136,12 +136,7 @@ def _model(
 def _restore(model: Model, folder: Path) -> None:
     """Write the arrays of the folder into the model."""
     checkpoint = Checkpoint.load(folder / STATE) if (folder / STATE).exists() else None
-    if (folder / WEIGHTS).exists():
-        weights, path = load_arrays(folder / WEIGHTS)[0], folder / WEIGHTS
-    elif checkpoint is not None:
-        weights, path = checkpoint.weights, folder / STATE
-    else:
-        raise RunError(f"{folder}: holds no weights yet; train it first")
+    path, weights = RunFolder(folder).load_weights(checkpoint)
     try:
         model.load_weights(weights)
         if checkpoint is not None:
@@ -175,5 +170,6 @@ def _head_config(head: Head) -> dict[str, Any]:
 def _own(config: Mapping[str, Any], what: str, needed: bool) -> Mapping[str, Any]:
     """Refuse a user's own function that was not passed."""
     if config.get("own") and needed:
-        raise InputError(f"the {what} is the user's own; load it with rv.load(path, {what}=...)")
+        argument = "loss" if what == "loss" else "metrics"
+        raise InputError(f"a {what} is the user's own; load it with rv.load(path, {argument}=...)")
     return config

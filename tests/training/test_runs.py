@@ -287,7 +287,7 @@ def test_one_s_own_classes_and_functions_are_passed(tmp_path: Path) -> None:
     model = rv.Model(Own(), own_loss)
     model.fit(X, Y)
     model.save(tmp_path / "run")
-    with pytest.raises(RunError, match=r"the loss .* rv.load\(path, loss=...\)"):
+    with pytest.raises(RunError, match=r"a loss .* rv.load\(path, loss=...\)"):
         rv.load(tmp_path / "run")
     with pytest.raises(RunError, match=r"Own is a class .* rv.load\(path, net=...\)"):
         rv.load(tmp_path / "run", loss=own_loss)
@@ -388,3 +388,28 @@ def test_history_lines_are_json(tmp_path: Path) -> None:
     assert [json.loads(line) for line in lines] == history.records
     timings = (tmp_path / "run" / "timings.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in timings] == list(range(1, EPOCHS + 1))
+
+
+def test_weights_of_an_interrupted_run_are_its_newest(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    fit(dropped(), run, epochs=2)
+    with pytest.raises(Killed):
+        fit(dropped(), run, epochs=5, resume=True, callbacks=[_KillAfter(7)])
+    loaded = rv.load(run)
+    assert loaded.epochs_done == 4
+    whole = dropped()
+    fit(whole, tmp_path / "whole", epochs=4)
+    assert np.array_equal(loaded.predict(X), whole.predict(X))
+
+
+def test_callbacks_may_change_when_a_run_is_resumed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Killed):
+        fit(dropped(), run, callbacks=[Convergence(0.0), _KillAfter(7)])
+    fit(dropped(), run, resume=True, callbacks=[EarlyStopping(patience=9), BestWeights()])
+
+
+def test_another_engine_is_another_run(tmp_path: Path) -> None:
+    fit(classifier(engine="reference"), tmp_path / "run")
+    with pytest.raises(RunError, match='was begun with engine = "reference", not "native"'):
+        fit(classifier(), tmp_path / "run", resume=True)
