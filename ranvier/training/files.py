@@ -23,10 +23,12 @@ class RunError(RanvierError, OSError):
         return str(self.args[0])
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
     """Replace a file: its old content stays until the new one is safely on the disk.
 
-    Raises RunError where the system refuses; the old file is as it was then.
+    Unless `durable`, the system may take its time to bring it there: a process that is killed
+    loses nothing, a power cut may lose the file. Raises RunError where the system refuses; the
+    old file is as it was then.
     """
     temporary: str | None = None
     try:
@@ -35,7 +37,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             left = memoryview(content)
             while left:
                 left = left[os.write(number, left) :]
-            os.fsync(number)
+            if durable:
+                os.fsync(number)
         finally:
             os.close(number)
         os.chmod(temporary, 0o644)
@@ -49,7 +52,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

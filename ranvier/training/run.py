@@ -134,9 +134,10 @@ class RunFolder:
         save_json(self.path / CONFIG, config)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint and the history that belongs to it."""
+        """Write a checkpoint and the history in it, which resuming would write again."""
         checkpoint.save(self.path / STATE)
-        write_atomically(self.path / HISTORY, History(checkpoint.history).to_lines())
+        lines = History(checkpoint.history).to_lines()
+        write_atomically(self.path / HISTORY, lines, durable=False)
 
     def save_weights(self, weights: Mapping[str, np.ndarray], epoch: int, position: int) -> None:
         """Write the network's state, and how far it has been trained."""
@@ -170,7 +171,7 @@ class RunFolder:
     def save_timings(self, timings: Iterable[Mapping[str, Any]]) -> None:
         """Write the time of each epoch, the one thing that no two runs share."""
         lines = "".join(f"{json.dumps(dict(each))}\n" for each in timings)
-        write_atomically(self.path / TIMINGS, lines.encode())
+        write_atomically(self.path / TIMINGS, lines.encode(), durable=False)
 
     def _taken(self) -> bool:
         if self.path.is_dir():
