@@ -66,6 +66,7 @@ class Training:
         self._progress = progress
         self._sums: dict[str, float] = {}
         self._rate = 0.0
+        self._pace = Pace()
         self._stopping = self._final = False
         self._started = self._saved = perf_counter()
         self._saving = 0.0
@@ -126,11 +127,10 @@ class Training:
 
     def _run_epoch(self, interrupts: Interrupts) -> None:
         started, done = perf_counter(), 0
-        pace = Pace()
-        for call in self.feed.calls(self.epoch, self.position, pace):
+        for call in self.feed.calls(self.epoch, self.position, self._pace):
             began = perf_counter()
             outputs = self._program(steps=call.steps, seed=self.seed, **call.arrays)
-            pace.took(call.steps, perf_counter() - began)
+            self._pace.took(call.steps, perf_counter() - began)
             self._count(call.steps, outputs)
             done += call.samples
             self._progress.advance(call.steps, call.samples, self._measured())
