@@ -67,21 +67,22 @@ class _Writer:
 
     def value(self, node: Tensor, where: IndexMap) -> int:
         """Return the number of the instruction that holds `node` at `where`."""
-        stack = [(node, where)]
+        wanted = self._key(node, where)
+        stack = [(wanted, node, where)]
+        sources: dict[Key, list[tuple[Key, Tensor, IndexMap]]] = {}
         while stack:
-            current, at = stack[-1]
-            key = self._key(current, at)
+            key, current, at = stack[-1]
             if key in self.known:
                 stack.pop()
                 continue
-            sources = self._sources(current, at)
-            missing = [s for s in sources if self._key(*s) not in self.known]
-            if missing:
-                stack.extend(reversed(missing))
+            if key not in sources:
+                sources[key] = [(self._key(*s), *s) for s in self._sources(current, at)]
+                stack.extend(reversed(sources[key]))
                 continue
             stack.pop()
-            self.known[key] = self._write(current, at, [self.known[self._key(*s)] for s in sources])
-        return self.known[self._key(node, where)]
+            args = [self.known[source] for source, *_ in sources[key]]
+            self.known[key] = self._write(current, at, args)
+        return self.known[wanted]
 
     def _key(self, node: Tensor, where: IndexMap) -> Key:
         guards = () if self._is_inner(node) else where.guards

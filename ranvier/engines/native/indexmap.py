@@ -10,13 +10,16 @@ The maps are named tuples, because grouping hashes and compares them a lot.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
 from ranvier.graph.ops import movement
 from ranvier.graph.tensor import Shape, Tensor
+
+_REMEMBERED = 1 << 14
+"""Sums of index functions that are kept: a grouping asks for the same ones many times."""
 
 VIEWS = (
     movement.Reshape,
@@ -108,7 +111,8 @@ def _pieces(box: Shape, bounds: Sequence[int]) -> list[Shape]:
     return pieces
 
 
-def weighted(axes: Sequence[Affine], weights: Sequence[int], dimensions: int) -> Affine:
+@lru_cache(_REMEMBERED)
+def weighted(axes: tuple[Affine, ...], weights: tuple[int, ...], dimensions: int) -> Affine:
     """The sum of the functions, each times its weight, over a domain of so many dimensions."""
     offset, terms = 0, [0] * dimensions
     for axis, weight in zip(axes, weights, strict=True):

@@ -29,7 +29,8 @@ class Inset:
 
     def position(self, axes: Iterable[Affine]) -> Affine:
         """Where in the place the tensor's element at index `axes` lies."""
-        moved = [axis.scaled(1, lo) for axis, lo in zip(axes, self.before, strict=True)]
+        pairs = zip(axes, self.before, strict=True)
+        moved = tuple(axis.scaled(1, lo) for axis, lo in pairs)
         return weighted(moved, row_major(self.outer), len(moved[0].terms))
 
     def view(self, array: np.ndarray) -> np.ndarray:
