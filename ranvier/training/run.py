@@ -85,7 +85,7 @@ class Checkpoint:
             kinds.setdefault(kind, {})[rest] = array
         try:
             own = [kinds.get(f"callback{i}", {}) for i in range(len(info["callbacks"]))]
-            weights, optimizer = kinds["weights"], kinds["optimizer"]
+            weights, optimizer = kinds.get("weights", {}), kinds["optimizer"]
             return cls(weights, optimizer, callback_arrays=own, **info)
         except (KeyError, TypeError):
             raise RunError(f"{path}: not a checkpoint of this version; train again") from None

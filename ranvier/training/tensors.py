@@ -13,6 +13,7 @@ import safetensors.numpy
 from safetensors import SafetensorError, deserialize
 
 from ranvier import dtypes
+from ranvier.errors import InputError
 from ranvier.training.files import RunError, canonical, write_atomically
 
 _DTYPES = {
@@ -31,9 +32,12 @@ _KEY = "ranvier"
 def save_arrays(
     path: Path, arrays: Mapping[str, np.ndarray], info: Mapping[str, Any] | None = None
 ) -> None:
-    """Write arrays and what else is to be known, as JSON; equal contents give equal bytes."""
-    plain = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
-    known = dict(info or {})
+    """Write arrays and what else is to be known, as JSON; equal contents give equal bytes.
+
+    Raises InputError for a name or a dtype that the file could not give back.
+    """
+    plain = {name: _storable(name, array) for name, array in arrays.items()}
+    known = json.loads(json.dumps(info or {}, allow_nan=False))  # as read: keys are strings
     text = json.dumps({"sha256": _digest(plain, known), "info": known}, allow_nan=False)
     write_atomically(path, safetensors.numpy.save(plain, {_KEY: text}))
 
@@ -54,6 +58,18 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, AttributeError):
         pass
     raise RunError(f"{path}: the file is damaged; restore it from a copy, or train again")
+
+
+def _storable(name: str, array: np.ndarray) -> np.ndarray:
+    """The array, contiguous and in this machine's byte order."""
+    if name == "__metadata__" or any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise InputError(f"an array cannot be saved under the name {name!r}; choose another")
+    if array.dtype.newbyteorder("=") not in _DTYPES.values():
+        raise InputError(
+            f"{name}: arrays of {array.dtype.name} cannot be saved; convert it to one of "
+            f"{', '.join(dtype.name for dtype in _DTYPES.values())}"
+        )
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C", copy=None)
 
 
 def _views(content: bytes) -> list[tuple[str, dict[str, Any]]]:
