@@ -1,9 +1,11 @@
-"""LeNet-5's recipe in PyTorch: `python peer_recipe.py loader|tensors EPOCHS SEED`.
+"""LeNet-5's recipe in PyTorch: `python peer_recipe.py torchvision|loader|tensors EPOCHS SEED`.
 
 The same network, initial distribution, batches' size, optimizer, schedule, penalty, validation
-after each epoch and test at the end as `ranvier train lenet5`. `loader` feeds it by DataLoader
-from a dataset of bytes that are scaled sample by sample, with as many workers as is fastest
-(none, measured); `tensors` indexes one tensor in memory by a permutation. Prints one JSON line.
+after each epoch and test at the end as `ranvier train lenet5`. `torchvision` feeds it by
+DataLoader as PyTorch's own examples do, from torchvision's MNIST through its transforms; `loader`
+by DataLoader from a leaner dataset, of bytes that are scaled sample by sample; both with as many
+workers as is fastest (none, measured). `tensors` indexes one tensor in memory by a permutation.
+Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import gzip
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
@@ -19,7 +22,7 @@ from time import perf_counter
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 DATA = Path(__file__).parents[1] / "ranvier/data/bundled"
 MEAN, STD = 0.1307, 0.3081
@@ -29,15 +32,20 @@ PEAK_RATE, MOMENTUM, PENALTY = 0.2, 0.9, 1e-4
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
 
+def unpacked(name: str) -> bytes:
+    """A bundled IDX file."""
+    return gzip.decompress((DATA / f"{name}.gz").read_bytes())
+
+
 def idx(name: str, offset: int) -> np.ndarray:
     """The numbers of a bundled IDX file behind its header."""
-    return np.frombuffer(gzip.decompress((DATA / name).read_bytes()), np.uint8, offset=offset)
+    return np.frombuffer(unpacked(name), np.uint8, offset=offset)
 
 
 def part(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Pictures uint8 [n, 28, 28] and labels int64 [n] of a part of MNIST."""
-    pictures = idx(f"{name}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
-    return pictures, idx(f"{name}-labels-idx1-ubyte.gz", 8).astype(np.int64)
+    pictures = idx(f"{name}-images-idx3-ubyte", 16).reshape(-1, 28, 28)
+    return pictures, idx(f"{name}-labels-idx1-ubyte", 8).astype(np.int64)
 
 
 class Digits(Dataset):
@@ -68,11 +76,40 @@ class InMemory:
         return ((self.x[rows], self.y[rows]) for rows in order.split(BATCH))
 
 
-def batches(mode: str, data: tuple[np.ndarray, np.ndarray], shuffle: bool) -> Batches:
-    """An iterable that begins anew each epoch."""
+def vision() -> tuple[Dataset, Dataset]:
+    """MNIST for training and test as torchvision has it: Pillow pictures, scaled tensors."""
+    from torchvision import datasets, transforms
+
+    scaled = [transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))]
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder, "MNIST/raw")
+        raw.mkdir(parents=True)
+        for packed in DATA.glob("*-ubyte.gz"):
+            (raw / packed.stem).write_bytes(unpacked(packed.stem))
+        return tuple(
+            datasets.MNIST(folder, train=train, transform=transforms.Compose(scaled))
+            for train in (True, False)
+        )
+
+
+def parts(mode: str) -> tuple[Batches, Batches, Batches]:
+    """Training, validation and test, each an iterable of batches that begins anew each epoch."""
+    order = np.random.default_rng(0).permutation(60_000)
+    held, rest = order[:5000], order[5000:]
+    (pictures, labels), test = part("train"), part("t10k")
     if mode == "tensors":
-        return InMemory(*data, shuffle)
-    return DataLoader(Digits(*data), BATCH, shuffle=shuffle)
+        return (
+            InMemory(pictures[rest], labels[rest], True),
+            InMemory(pictures[held], labels[held], False),
+            InMemory(*test, False),
+        )
+    bare = Digits(pictures, labels), Digits(*test)
+    whole, test_set = vision() if mode == "torchvision" else bare
+    return (
+        DataLoader(Subset(whole, rest.tolist()), BATCH, shuffle=True),
+        DataLoader(Subset(whole, held.tolist()), BATCH),
+        DataLoader(test_set, BATCH),
+    )
 
 
 def network() -> nn.Sequential:
@@ -106,11 +143,7 @@ def measured(net: nn.Module, data: Batches) -> tuple[float, float]:
 def main(mode: str, epochs: int, seed: int) -> None:
     """Train and print what came of it."""
     torch.manual_seed(seed)
-    pictures, labels = part("train")
-    order = np.random.default_rng(0).permutation(len(labels))
-    train = batches(mode, (pictures[order[5000:]], labels[order[5000:]]), True)
-    held = batches(mode, (pictures[order[:5000]], labels[order[:5000]]), False)
-    test = batches(mode, part("t10k"), False)
+    train, held, test = parts(mode)
     net = network()
     weights = [p for p in net.parameters() if p.ndim > 1]
     rule = torch.optim.SGD(net.parameters(), PEAK_RATE, MOMENTUM)

@@ -18,6 +18,7 @@ from time import perf_counter
 from rounds import ratios
 
 HERE = Path(__file__).parent
+MODES = ("tensors", "loader", "torchvision")
 
 
 def run(command: list[str]) -> tuple[float, dict[str, float]]:
@@ -37,7 +38,8 @@ def ours(epochs: int, seed: int) -> list[str]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer-python", help="a Python that has PyTorch")
+    parser.add_argument("--peer-python", help="a Python that has PyTorch and torchvision")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--accuracy", action="store_true")
@@ -45,7 +47,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"ours": []}
     for _ in range(given.rounds if given.peer_python else 0):
         seconds["ours"].append(run(ours(given.epochs, 0))[0])
-        for mode in ("tensors", "loader"):
+        for mode in given.modes:
             script = [given.peer_python, str(HERE / "peer_recipe.py"), mode]
             taken, _ = run([*script, str(given.epochs), "0"])
             seconds.setdefault(mode, []).append(taken)
