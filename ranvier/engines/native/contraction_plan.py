@@ -36,8 +36,21 @@ _WORKERS = 4
 _SEGMENT = 2048
 """How far in k a block of row tiles advances before the next block is worked."""
 
-_STACK_BYTES = 64 << 10
+_STACK_BYTES = 128 << 10
 """Stack that a thread spends on partial sums; threads of some systems have only 512 KB."""
+
+_STREAMED = 2
+"""How many L2 caches the packed rows of a block fill where each panel has several K blocks.
+
+Packing a panel of B anew for each block costs more than streaming A from the cache beyond.
+"""
+
+_RUN_ROWS = 400
+"""Rows of C that the tiles of a block pass where one K block suffices.
+
+Each may lie in a page of its own, as may those of two moments that the epilogue updates; a TLB
+has some 1,500 entries, and the operands need theirs.
+"""
 
 
 class TileHost(Protocol):
@@ -185,11 +198,13 @@ def plan_matmul(
     rows, panels = choose_tiles(prod(batch), m, -(-n // lanes), k, lanes, dtype.itemsize, host)
     depth = _depth_blocks(rows, panels, k, lanes, dtype.itemsize, host)
     segment = min(depth.pieces, max(1, _SEGMENT // depth.size))
-    # The packed rows of a block fill half the L2 cache; their partial sums lie on the stack.
     packed_bytes = rows.size * depth.size * segment * dtype.itemsize
-    tile_bytes = rows.size * panels.size * lanes * dtype.itemsize
-    longest = max(1, min(host.l2_bytes // 2 // packed_bytes, _STACK_BYTES // tile_bytes))
-    row_block = Cut(rows.pieces, -(-rows.pieces // longest)).size
+    if depth.pieces == 1:
+        longest = min(host.l2_bytes // 2 // packed_bytes, _RUN_ROWS // rows.size)
+    else:
+        tile_bytes = rows.size * panels.size * lanes * dtype.itemsize
+        longest = min(_STREAMED * host.l2_bytes // packed_bytes, _STACK_BYTES // tile_bytes)
+    row_block = Cut(rows.pieces, -(-rows.pieces // max(1, longest))).size
     return MatmulPlan(batch, m, n, k, dtype, lanes, rows, panels, depth, segment, row_block)
 
 
