@@ -19,18 +19,22 @@ if TYPE_CHECKING:
     from random_graphs import Builder, Node
 
 
+MANY = 32
+"""Images enough for vectors to run along them."""
+
+
 def _image(b: Builder) -> tuple[Node, Tensor]:
     """A number of the pool seen as an image of one or two spatial axes, or a new image."""
 
     def fits(node: Node) -> bool:
         shape = node.tensor.shape
-        return (
-            node.tensor.dtype == b.case.dtype and len(shape) in (2, 3, 4) and 0 < prod(shape) < 600
-        )
+        if node.tensor.dtype != b.case.dtype or len(shape) not in (2, 3, 4):
+            return False
+        return 0 < prod(shape) < 600 or (shape[0] == MANY and 0 < prod(shape[1:]) < 600)
 
     x = b.pick(fits)
     if x is None or b.flag():
-        shape = [b.choose((1, 2, 3)), *(b.choose((5, 1, 4, 8)) for _ in range(1 + b.flag()))]
+        shape = [b.choose((1, 2, 3, MANY)), *(b.choose((5, 1, 4, 8)) for _ in range(1 + b.flag()))]
         x = b.leaf((*shape, b.choose((1, 2, 3, 6, 7))))
     shape = x.tensor.shape
     whole = shape if len(shape) > 2 else (1, *shape)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ranvier.engines.native.contraction_plan import Cut, TileHost
 from ranvier.engines.native.convolution_plan import FEW_SUMS, ConvolutionPlan, Inside
+from ranvier.engines.native.images_last import ImagesLastConvolution
 from ranvier.engines.native.indexmap import Affine, row_major
 from ranvier.engines.native.kernels import Body
 from ranvier.engines.native.loops import permuted, split
@@ -28,9 +29,10 @@ def inside(convolution: Tensor) -> tuple[Inside, ...]:
     if not isinstance(op, Convolution) or not isinstance(image.op, Pad):
         return ()
     pad, geometry = image.op, op.geometry
+    first = 0 if isinstance(op, ImagesLastConvolution) else 1
     return tuple(
-        Inside(pad.before[axis + 1], image.shape[axis + 1] - pad.after[axis + 1], *steps)
-        for axis, steps in enumerate(zip(geometry.stride, geometry.dilation, strict=True))
+        Inside(pad.before[axis], image.shape[axis] - pad.after[axis], *steps)
+        for axis, steps in enumerate(zip(geometry.stride, geometry.dilation, strict=True), first)
     )
 
 

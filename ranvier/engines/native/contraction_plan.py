@@ -18,7 +18,7 @@ from ranvier.errors import DTypeError, ShapeError
 _WIDTHS = (1, 2, 3, 4, 6, 8)
 """Candidate panel widths, in vectors."""
 
-_TILE_COST = 150
+TILE_COST = 150
 """What a tile costs per K block besides arithmetic (calls, start-up), in multiply-add slots."""
 
 _STORE_COST = 4
@@ -27,7 +27,7 @@ _STORE_COST = 4
 _PAGE = 4096
 """Bytes after which addresses fall on the same sets of an L1 cache again."""
 
-_LATENCY_SLOTS = 8
+LATENCY_SLOTS = 8
 """Multiply-adds that must be in flight at once: latency times units per cycle."""
 
 _WORKERS = 4
@@ -241,8 +241,8 @@ def _tile_cost(height: int, width: int, k: int, blocks: int) -> int:
     """Estimated time of a tile: multiply-adds, loads or latency bind, whichever is slowest."""
     accumulators = height * width
     # Two multiply-adds a cycle, but, as caches conflict, somewhat less than two loads.
-    step = max(accumulators, (height + width) * 5 // 4, _LATENCY_SLOTS)
-    return k * step + blocks * (accumulators * _STORE_COST + _TILE_COST)
+    step = max(accumulators, (height + width) * 5 // 4, LATENCY_SLOTS)
+    return k * step + blocks * (accumulators * _STORE_COST + TILE_COST)
 
 
 def _depth_blocks(rows: Cut, panels: Cut, k: int, lanes: int, itemsize: int, host: TileHost) -> Cut:

@@ -37,7 +37,8 @@ _FEW_USES = 8
 class Steps:
     """How far an operand moves, in elements, with a step of each loop.
 
-    `side` belongs to the rows for A, to the columns for B; only A moves with the batch.
+    `side` belongs to the rows for A, to the columns for B. With the batch only A moves, or, where
+    images lie last, only B.
     """
 
     offset: int
@@ -99,7 +100,7 @@ def convolution_loops(
     left = Steps(x.offset, 0, xc * channels, (xb, xh * sh), xw * sw, inner)
     right = Steps(w.offset, 0, wf * columns, (), wf, (wh, ww, wc))
     depth = (kh, kw, channels)
-    return _merged(Loops(1, groups, (images, height), width, columns, depth, left, right))
+    return with_merged_batch(Loops(1, groups, (images, height), width, columns, depth, left, right))
 
 
 def weight_gradient_loops(
@@ -115,10 +116,10 @@ def weight_gradient_loops(
     left = Steps(x.offset, xb * part, xc * channels, (xh * dh, xw * dw), xc, inner)
     right = Steps(g.offset, gb * part, gf * columns, (), gf, (gb, gh, gw))
     depth = (part, height, width)
-    return _merged(Loops(chunks, groups, (kh, kw), channels, columns, depth, left, right))
+    return with_merged_batch(Loops(chunks, groups, (kh, kw), channels, columns, depth, left, right))
 
 
-def _merged(loops: Loops) -> Loops:
+def with_merged_batch(loops: Loops) -> Loops:
     """Take batch loops into the rows, from inside out, where A steps through both as one."""
     while loops.batch:
         count, step = loops.batch[-1], loops.left.batch[-1]
@@ -131,16 +132,21 @@ def _merged(loops: Loops) -> Loops:
     return loops
 
 
-def merged_depth(counts: Shape, steps: Sequence[int]) -> tuple[Shape, tuple[int, ...]]:
-    """Merge the loops of the depth that one step runs through, keeping three of them."""
-    found: list[tuple[int, int]] = []
-    for count, step in zip(counts, steps, strict=True):
-        if found and (found[-1][0] == 1 or found[-1][1] == step * count):
-            found[-1] = (found[-1][0] * count, step)
+def merged_depth(counts: Shape, *steps: Sequence[int]) -> tuple[Shape, ...]:
+    """Merge the loops of the depth that one step of each operand runs through; three remain.
+
+    Returns their counts, and the steps of each operand.
+    """
+    found: list[tuple[int, ...]] = []
+    for count, *step in zip(counts, *steps, strict=True):
+        wide = tuple(n * count for n in step)
+        if found and (found[-1][0] == 1 or found[-1][1:] == wide):
+            found[-1] = (found[-1][0] * count, *step)
         elif count > 1 or not found:
-            found.append((count, step))
-    found = [(1, 0)] * (3 - len(found)) + found
-    return tuple(count for count, _ in found), tuple(step for _, step in found)
+            found.append((count, *step))
+    empty = (1, *[0] * len(steps))
+    found = [empty] * (3 - len(found)) + found
+    return tuple(zip(*found, strict=True))
 
 
 @dataclass(frozen=True)
@@ -177,6 +183,9 @@ class ConvolutionPlan:
 
     `packed` tells whether another kernel packs B: [group][panel][depth][column], columns padded
     with zeros to whole vectors. Sums: [chunk, group][panel][batch, row][column], padded likewise.
+
+    With `depth_lanes` above 1 vectors run along the innermost loop of the depth instead of along
+    the columns, and `lanes` is 1: each element of C is summed up over the lanes at the end.
     """
 
     loops: Loops
@@ -189,6 +198,7 @@ class ConvolutionPlan:
     cut: Cut
     packed: bool
     inside: tuple[Inside, ...] = ()
+    depth_lanes: int = 1
 
     @property
     def m(self) -> int:
@@ -207,7 +217,9 @@ class ConvolutionPlan:
 
     @property
     def in_place(self) -> bool:
-        """Whether B is used so rarely that it is read where it lies."""
+        """Whether B is read where it lies: it moves, or is used rarely."""
+        if self.loops.right.batch or self.depth_lanes > 1:
+            return True
         rarely = not self.packed and self.tiles <= _FEW_USES and self.panels.pieces == 1
         return rarely and self.loops.right.side == 1
 
@@ -255,6 +267,12 @@ class ConvolutionPlan:
     def packed_size(self) -> int:
         """Elements of the packed B."""
         return self.loops.groups * prod(self.loops.depth) * self.padded_n
+
+    @property
+    def tile_size(self) -> int:
+        """Elements of the largest tile, rounded up to whole vectors."""
+        size = self.rows.size * self.panels.size * self.lanes
+        return -(-size // self.depth_lanes) * self.depth_lanes
 
     @property
     def microkernels(self) -> tuple[tuple[int, int], ...]:

@@ -36,6 +36,9 @@ INDEXED = (Take, ScatterAdd, Random)
 SMALL = 512
 """Elements of a tensor that is computed ahead of all others."""
 
+FULL_ROWS = 64
+"""Rows, and elements in each, from which on a reduction is worked together with what it reads."""
+
 LOOK_BACK = 8
 """How many of the latest kernels a tensor may join."""
 
@@ -283,16 +286,24 @@ class _Grouper:
         self, k: int, node: Tensor, new: Draft, outer: IndexMap, inner: IndexMap, pulled: Pulled
     ) -> bool:
         draft = self.drafts[k]
-        if draft.kind != "rows" or not draft.inner:
+        if draft.kind != "rows":
             return False
-        rows = common_refinement(draft.domain[: draft.rows], new.domain[: new.rows])
-        columns = common_refinement(draft.domain[draft.rows :], new.domain[new.rows :])
-        if rows is None or columns is None:
-            return False
-        theirs, ours = (rows[i] + columns[i] for i in (0, 1))
+        if not draft.inner:  # element by element so far, in any loops
+            fit = common_refinement(draft.domain, new.domain)
+            shape = prod(new.domain[: new.rows]), prod(new.domain[new.rows :])
+            if fit is None or min(shape) < FULL_ROWS or not self._related(k, pulled):
+                return False
+            theirs, ours = fit
+        else:
+            rows = common_refinement(draft.domain[: draft.rows], new.domain[: new.rows])
+            columns = common_refinement(draft.domain[draft.rows :], new.domain[new.rows :])
+            if rows is None or columns is None:
+                return False
+            theirs, ours = (rows[i] + columns[i] for i in (0, 1))
         if not self._agree(k, theirs, pulled, lambda at: at.refined(ours)):
             return False
         draft.refine(theirs)
+        draft.rows = sum(len(pieces) for pieces in ours[: new.rows])
         draft.inner[node] = inner.refined(ours)
         moved = _moved(pulled, lambda where: where.refined(ours))
         self._record(k, node, outer.refined(ours), moved)

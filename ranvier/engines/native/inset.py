@@ -51,6 +51,12 @@ def without_border(source: Tensor) -> Inset:
     return Inset(source.shape, source.shape, (0,) * source.ndim)
 
 
+def first_spatial(padded: Tensor) -> int:
+    """The first of the two axes of images that may have a border: 1, or 0 with images last."""
+    assert isinstance(padded.op, Pad)
+    return int(not (padded.op.before[0] or padded.op.after[0]))
+
+
 def find_insets(stored: Iterable[Tensor], fixed: Collection[Tensor]) -> Mapping[Tensor, Tensor]:
     """Map each tensor that can be stored inside a padded one to that.
 
@@ -64,6 +70,7 @@ def find_insets(stored: Iterable[Tensor], fixed: Collection[Tensor]) -> Mapping[
         bordered = [axis for axis, width in enumerate(widths) if any(width)]
         source = node.inputs[0]
         computed = isinstance(source.op, Pointwise | Convolution) and source not in fixed
-        if computed and set(bordered) <= {1, 2} and source.size:
+        first = first_spatial(node)
+        if computed and set(bordered) <= {first, first + 1} and source.size:
             found.setdefault(source, node)
     return found

@@ -213,7 +213,8 @@ class MatmulKernel(BodyKernel):
 class ConvolutionKernel(BodyKernel):
     """A convolution, or a weight gradient, with pointwise work before its store.
 
-    `left` is the image, `right` the weights, packed by another kernel, or the gradient.
+    `left` is the image, `right` the weights, packed by another kernel, or the gradient; with
+    images last `left` are the weights, as they lie, and `right` is the image.
     """
 
     plan: ConvolutionPlan
@@ -297,9 +298,10 @@ class WinogradWeightsKernel(Kernel):
 
 @dataclass(frozen=True)
 class BorderKernel(Kernel):
-    """Zeros round the images of a place [b, h, w, c], `before` and `after` both spatial axes."""
+    """Zeros round images, `before` and `after` two axes of a place: `first` and the next one."""
 
     place: Place
+    first: int
     before: tuple[int, ...]
     after: tuple[int, ...]
 

@@ -15,13 +15,9 @@ import numpy as np
 
 from ranvier.engines.native.contraction_plan import TileHost
 from ranvier.engines.native.group import INDEXED, is_leaf
-from ranvier.engines.native.spatial import (
-    CONVOLUTIONS,
-    POOLING,
-    in_chunks,
-    lower_convolution,
-    lower_pooling,
-)
+from ranvier.engines.native.images_last import ImagesLast
+from ranvier.engines.native.pooling import POOLING, lower_pooling
+from ranvier.engines.native.spatial import CONVOLUTIONS, in_chunks, lower_convolution
 from ranvier.engines.native.widen import (
     narrowed_weights,
     widened,
@@ -62,15 +58,18 @@ def lower(roots: Sequence[Tensor], host: TileHost) -> list[Tensor]:
 
 
 class _Lowering:
-    """The rule of the rewrite, and the wide forms of tensors that have one."""
+    """The rule of the rewrite, and the other forms of tensors that have one."""
 
     def __init__(self, host: TileHost) -> None:
         self.host = host
+        self.images_last = ImagesLast()
         self.wide: dict[Tensor, Tensor] = {}
 
     def rule(self, old: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
         """The lowered form of `old`, whose inputs were lowered before."""
         node = rebuild(old, inputs)
+        if (form := self.images_last.rule(node)) is not None:
+            return form
         if isinstance(node.op, MatMul):
             return _matmul(node)
         if isinstance(node.op, CONVOLUTIONS):
@@ -85,8 +84,12 @@ class _Lowering:
         """Lower a convolution, or a weight gradient, without padding."""
         lanes = self.host.lanes(node.dtype)
         if isinstance(node.op, Convolution):
-            return self.narrowed(widened(node, lanes), node)
+            form = self.images_last.convolution(node, lanes)
+            return self.narrowed(widened(node, lanes), node) if form is None else form
         assert isinstance(node.op, ConvolutionWeightGradient)
+        most = CHUNKS if _chunks(node) > 1 else 1
+        if (form := self.images_last.weight_gradient(node, lanes, most)) is not None:
+            return form
         wide = widened_weight_gradient(node, lanes)
         if wide is None:
             return in_chunks(node, _chunks(node))

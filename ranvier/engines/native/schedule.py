@@ -20,8 +20,15 @@ from ranvier.engines.native.convolution_plan import (
 )
 from ranvier.engines.native.group import Draft, Grouping, group
 from ranvier.engines.native.hazards import separate_state
-from ranvier.engines.native.indexmap import identity
-from ranvier.engines.native.inset import Inset, inset_of, without_border
+from ranvier.engines.native.images_last import ImagesLastConvolution, ImagesLastWeightGradient
+from ranvier.engines.native.images_last_plan import (
+    images_last_gradient_loops,
+    images_last_loops,
+    plan_images_last,
+    plan_images_last_gradient,
+)
+from ranvier.engines.native.indexmap import Affine, identity
+from ranvier.engines.native.inset import Inset, first_spatial, inset_of, without_border
 from ranvier.engines.native.kernels import (
     Body,
     BorderKernel,
@@ -45,9 +52,9 @@ from ranvier.engines.native.winograd_plan import plan_winograd
 from ranvier.engines.program import Options, Signature
 from ranvier.graph.leaves import Constant, Input, State
 from ranvier.graph.ops.contraction import MatMul
-from ranvier.graph.ops.convolution import Convolution
+from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient, Geometry
 from ranvier.graph.ops.movement import Pad, Reshape
-from ranvier.graph.tensor import Tensor
+from ranvier.graph.tensor import Shape, Tensor
 from ranvier.graph.walk import topological
 
 
@@ -224,8 +231,10 @@ class _Builder:
         assert isinstance(node.op, Pad)
         if node in self.bare:
             return
-        before, after = node.op.before[1:3], node.op.after[1:3]
-        self.built.append(BorderKernel(f"border{i}", (), self.stored[node], before, after))
+        first = first_spatial(node)
+        before, after = (n[first : first + 2] for n in (node.op.before, node.op.after))
+        place = self.stored[node]
+        self.built.append(BorderKernel(f"border{i}", (), place, first, before, after))
 
     def unread_borders(self) -> frozenset[Tensor]:
         """The padded tensors of whose border nothing reads: tiles across images leave it out."""
@@ -262,26 +271,57 @@ class _Builder:
             return
         body = self._body(draft)
         left, right = map(self._operand, node.inputs)
-        geometry, other = node.op.geometry, node.inputs[1].shape  # type: ignore[attr-defined]
-        forward = isinstance(node.op, Convolution)
-        loops = (convolution_loops if forward else weight_gradient_loops)(
-            geometry, node.shape, other, left.at, right.at
-        )
-        if forward and self._winograd(i, draft, loops, left, right, body):
-            return
-        plan = plan_convolution(loops, forward, node.dtype, self.host, inside(node))
-        x = beyond_border(node.inputs[0]) if node.inputs[0] in self.bare else left.at
+        if isinstance(node.op, ImagesLastConvolution):
+            self._images_last(i, draft, left, right, body)
+        elif isinstance(node.op, Convolution):
+            loops = convolution_loops(*_shapes(node), left.at, right.at)
+            if not self._winograd(i, draft, loops, left, right, body):
+                self._images_first(i, draft, loops, left, right, body)
+        else:
+            if isinstance(node.op, ImagesLastWeightGradient):
+                loops = images_last_gradient_loops(*_shapes(node), left.at, right.at)
+                plan = plan_images_last_gradient(loops, node.dtype, self.host)
+            else:
+                loops = weight_gradient_loops(*_shapes(node), left.at, right.at)
+                plan = plan_convolution(loops, False, node.dtype, self.host)
+            self._add_convolution(i, draft, body, plan, left.place, right.place)
+
+    def _add_convolution(
+        self, i: int, draft: Draft, body: Body, plan: ConvolutionPlan, left: Place, right: Place
+    ) -> None:
+        partial, nodes = None, tuple(draft.anchors)
+        if plan.partial_size:
+            partial = Place("temporary", f"partial{i}", (plan.partial_size,), plan.dtype)
+        name = f"convolution{i}"
+        self.built.append(ConvolutionKernel(name, nodes, body, plan, left, right, partial))
+
+    def _images_first(
+        self, i: int, draft: Draft, loops: Loops, left: Operand, right: Operand, body: Body
+    ) -> None:
+        """A convolution whose weights are packed."""
+        node = _product(draft)
+        plan = plan_convolution(loops, True, node.dtype, self.host, inside(node))
+        x = self._beyond_border(node, left)
         if better := across_images(plan, body, node, x, self.host):
             plan, body = better
             self.exact.add(node)
         assert node in self.exact or node.inputs[0] not in self.bare
-        operand = self._pack_weights(i, plan, right) if forward else right.place
-        partial = None
-        if plan.partial_size:
-            partial = Place("temporary", f"partial{i}", (plan.partial_size,), node.dtype)
-        nodes = tuple(draft.anchors)
-        name = f"convolution{i}"
-        self.built.append(ConvolutionKernel(name, nodes, body, plan, left.place, operand, partial))
+        weights = self._pack_weights(i, plan, right)
+        self._add_convolution(i, draft, body, plan, left.place, weights)
+
+    def _images_last(self, i: int, draft: Draft, left: Operand, right: Operand, body: Body) -> None:
+        """A convolution of images that vectors run along; none of it meets their border."""
+        node = _product(draft)
+        x = self._beyond_border(node, left)
+        loops = images_last_loops(*_shapes(node), x, right.at)
+        plan = plan_images_last(loops, node.dtype, self.host, inside(node))
+        self.exact.add(node)
+        self._add_convolution(i, draft, body, plan, right.place, left.place)
+
+    def _beyond_border(self, node: Tensor, image: Operand) -> Affine:
+        """How to read a convolution's image, which may lie in memory without its border."""
+        padded = node.inputs[0]
+        return beyond_border(padded) if padded in self.bare else image.at
 
     def _winograd(
         self, i: int, draft: Draft, loops: Loops, left: Operand, right: Operand, body: Body
@@ -338,6 +378,13 @@ class _Builder:
 def _product(draft: Draft) -> Tensor:
     """The contraction of a matmul kernel, its first anchor."""
     return next(iter(draft.anchors))
+
+
+def _shapes(convolution: Tensor) -> tuple[Geometry, Shape, Shape]:
+    """The geometry of a convolution or weight gradient, and the shapes of result and factor."""
+    op = convolution.op
+    assert isinstance(op, Convolution | ConvolutionWeightGradient)
+    return op.geometry, convolution.shape, convolution.inputs[1].shape
 
 
 def _contiguous(node: Tensor) -> Tensor:

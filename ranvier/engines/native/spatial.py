@@ -1,19 +1,16 @@
-"""Lowering of convolutions and pooling to the few forms that have kernels.
+"""Lowering of convolutions to the few forms that have kernels.
 
 What remains after it: two-dimensional convolutions without padding of an image that lies in
 memory with its border, and their weight gradients. An input gradient is a convolution of the
-output's gradient with the mirrored weights, one for each phase of the stride; pooling is
-pointwise work on shifted views, which fuses with its neighbours.
+output's gradient with the mirrored weights, one for each phase of the stride.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import gcd, inf, prod
+from math import gcd
 from typing import Any
-
-import numpy as np
 
 from ranvier.dtypes import DType
 from ranvier.graph import functions as f
@@ -23,19 +20,9 @@ from ranvier.graph.ops.convolution import (
     ConvolutionWeightGradient,
     Geometry,
 )
-from ranvier.graph.ops.pooling import (
-    MaxPool,
-    MaxPoolChoice,
-    PoolChosen,
-    SumPool,
-    SumUnpool,
-    Unpool,
-    Window,
-)
 from ranvier.graph.tensor import Array, Shape, Tensor, apply
 
 CONVOLUTIONS = (Convolution, ConvolutionInputGradient, ConvolutionWeightGradient)
-POOLING = (MaxPool, MaxPoolChoice, Unpool, PoolChosen, SumPool, SumUnpool)
 
 
 @dataclass(frozen=True)
@@ -67,12 +54,12 @@ def lower_convolution(node: Tensor, plain: Callable[[Tensor], Tensor]) -> Tensor
         return f.reshape(lower_convolution(_in_two_dimensions(node), plain), node.shape)
     op, (a, b) = node.op, node.inputs
     if isinstance(op, Convolution):
-        return plain(apply(Convolution(_unpadded(op.geometry)), _padded(a, op.geometry), b))
+        return plain(apply(Convolution(_unpadded(op.geometry)), padded(a, op.geometry), b))
     if isinstance(op, ConvolutionInputGradient):
         return _input_gradient(op, a, b, plain)
     assert isinstance(op, ConvolutionWeightGradient)
     wanted = ConvolutionWeightGradient(_unpadded(op.geometry), op.kernel)
-    return plain(apply(wanted, _padded(a, op.geometry), b))
+    return plain(apply(wanted, padded(a, op.geometry), b))
 
 
 def in_chunks(node: Tensor, chunks: int) -> Tensor:
@@ -105,12 +92,19 @@ def _unpadded(geometry: Geometry) -> Geometry:
     return replace(geometry, before=none, after=none)
 
 
-def _padded(x: Tensor, geometry: Geometry) -> Tensor:
-    pairs = zip(geometry.before, geometry.after, strict=True)
-    return _resized(x, [(0, 0), *pairs, (0, 0)])
+def padded(x: Tensor, geometry: Geometry, first: int = 1) -> Tensor:
+    """Images with the border of `geometry`; their spatial axes begin with `first`."""
+    pairs = list(zip(geometry.before, geometry.after, strict=True))
+    return resized(x, around(pairs, first, x.ndim))
 
 
-def _resized(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
+def around(pairs: Sequence[tuple[int, int]], first: int, ndim: int) -> list[tuple[int, int]]:
+    """`pairs` of widths for the axes from `first` on, and none for all others."""
+    before = [(0, 0)] * first
+    return [*before, *pairs, *[(0, 0)] * (ndim - first - len(pairs))]
+
+
+def resized(x: Tensor, widths: Sequence[tuple[int, int]]) -> Tensor:
     """`x` with zeros before and after each axis; a negative width cuts off instead."""
     starts = [max(0, -lo) for lo, _ in widths]
     stops = [max(n + min(0, hi), 0) for n, (_, hi) in zip(x.shape, widths, strict=True)]
@@ -166,7 +160,7 @@ def _input_gradient(
             part = _phase_gradient(geometry, g, mirrored, phases, turns)
             parts.append(plain(part) if isinstance(part.op, Convolution) else part)
         rows.append(parts)
-    return _interleaved(rows, op.spatial)
+    return interleaved(rows, op.spatial, 1)
 
 
 def _mirrored(w: Tensor, groups: int) -> Tensor:
@@ -199,143 +193,23 @@ def _phase_gradient(
     spacing = tuple(max(phase.spacing, 1) for phase in phases)
     plain = Geometry((1, 1), (0, 0), (0, 0), spacing, geometry.groups)
     weights = mirrored if _everything(taps, mirrored.shape) else mirrored[tuple(taps)]
-    return apply(Convolution(plain), _resized(g, [*widths, (0, 0)]), weights)
+    return apply(Convolution(plain), resized(g, [*widths, (0, 0)]), weights)
 
 
 def _everything(taps: Sequence[slice], shape: Shape) -> bool:
     return all(s == slice(0, n, 1) for s, n in zip(taps, shape, strict=False))
 
 
-def _interleaved(phases: Sequence[Sequence[Tensor]], spatial: Shape) -> Tensor:
-    """[b, n, m, c] for each phase of two strides, put together to [b, *spatial, c]."""
+def interleaved(phases: Sequence[Sequence[Tensor]], spatial: Shape, first: int) -> Tensor:
+    """Images for each phase of two strides, put together to images of `spatial`.
+
+    Their spatial axes are `first` and the one after it.
+    """
     if len(phases) == len(phases[0]) == 1:
         return phases[0][0]
-    b, n, m, c = phases[0][0].shape
-    whole = f.stack([f.stack(row, 3) for row in phases], 2)
-    whole = f.reshape(whole, (b, n * len(phases), m * len(phases[0]), c))
-    return f.slice_axes(whole, (0, 0, 0, 0), (b, *spatial, c))
-
-
-# ---------------------------------------------------------------- pooling
-
-
-def lower_pooling(node: Tensor) -> Tensor:
-    """Return `node`, one of `POOLING`, as pointwise work on shifted views."""
-    op = node.op
-    assert isinstance(op, POOLING)
-    window = op.window
-    if window.geometry.rank == 1:
-        flat = [f.expand_dims(source, 1) for source in node.inputs]
-        return f.reshape(lower_pooling(apply(_of_images(op), *flat)), node.shape)
-    if node.size == 0 or any(source.size == 0 for source in node.inputs):
-        return f.zeros_like(node)
-    if isinstance(op, Unpool):
-        g, chosen = node.inputs
-        return _unpool(window, op.spatial, g, chosen)
-    if isinstance(op, SumUnpool):
-        return _unpool(window, op.spatial, node.inputs[0], None)
-    border = -inf if isinstance(op, MaxPool | MaxPoolChoice) else 0.0
-    views = _views(window, node.inputs[0], border)
-    if isinstance(op, MaxPool):
-        return _folded(f.maximum, views)
-    if isinstance(op, MaxPoolChoice):
-        return _choice(views)
-    if isinstance(op, PoolChosen):
-        chosen = node.inputs[1]
-        return _folded(
-            f.add, [f.where(chosen == i, v, f.zeros_like(v)) for i, v in enumerate(views)]
-        )
-    return _folded(f.add, views)
-
-
-def _of_images(op: Any) -> Any:
-    """A pooling op of one spatial axis as one of images of height 1."""
-    g = op.window.geometry
-    wide = Geometry((1, *g.stride), (0, *g.before), (0, *g.after), (1, *g.dilation))
-    window = Window((1, *op.window.lengths), wide)
-    if isinstance(op, Unpool | SumUnpool):
-        return type(op)(window, (1, *op.spatial))
-    return type(op)(window)
-
-
-def _folded(combine: Any, values: Sequence[Tensor]) -> Tensor:
-    total = values[0]
-    for value in values[1:]:
-        total = combine(total, value)
-    return total
-
-
-def _views(window: Window, x: Tensor, border: float) -> list[Tensor]:
-    """For each element of the window, what it sees at every position."""
-    geometry = window.geometry
-    positions = window.positions(x.shape[1:-1])
-    x = _bordered(x, geometry, border)
-    views = []
-    for _, where in geometry.taps(window.lengths, positions):
-        starts = (0, *(s.start for s in where), 0)
-        stops = (x.shape[0], *(s.stop for s in where), x.shape[-1])
-        steps = (1, *(s.step for s in where), 1)
-        views.append(f.slice_axes(x, starts, stops, steps))
-    return views
-
-
-def _bordered(x: Tensor, geometry: Geometry, border: float) -> Tensor:
-    """The image with a border of zeros, or of another number."""
-    if border == 0 or not (any(geometry.before) or any(geometry.after)):
-        return _padded(x, geometry)
-    for axis, (lo, hi) in enumerate(zip(geometry.before, geometry.after, strict=True), start=1):
-        strips = [(*x.shape[:axis], n, *x.shape[axis + 1 :]) for n in (lo, hi)]
-        edges = [f.broadcast_to(f.as_tensor(border, x.dtype), strip) for strip in strips]
-        x = f.concatenate([t for t in (edges[0], x, edges[1]) if t.size], axis)
-    return x
-
-
-def _choice(views: Sequence[Tensor]) -> Tensor:
-    """The number of the first view that is largest; NaN counts as larger than anything."""
-    best, chosen = views[0], f.broadcast_to(f.as_tensor(np.int32(0)), views[0].shape)
-    for number, view in enumerate(views[1:], start=1):
-        better = f.logical_or(view > best, f.logical_and(view != view, best == best))
-        best = f.where(better, view, best)
-        chosen = f.where(better, f.as_tensor(np.int32(number)), chosen)
-    return chosen
-
-
-def _unpool(window: Window, spatial: Shape, g: Tensor, chosen: Tensor | None) -> Tensor:
-    """Put g back to the elements of its windows: to the chosen one, or to all."""
-    geometry = window.geometry
-    plain = not any(geometry.before) and set(geometry.dilation) == {1}
-    if plain and geometry.stride == window.lengths:
-        return _tiled(window.lengths, spatial, g, chosen)
-    strides = geometry.stride
-    turns = [-(-n // s) for n, s in zip(spatial, strides, strict=True)]
-    zero = f.broadcast_to(f.as_tensor(0, g.dtype), (g.shape[0], *turns, g.shape[-1]))
-    phases = [[zero] * strides[1] for _ in range(strides[0])]
-    for number, (tap, _) in enumerate(geometry.taps(window.lengths, g.shape[1:-1])):
-        axes = zip(tap, geometry.dilation, geometry.before, strict=True)
-        reach = [t * d - lo for t, d, lo in axes]
-        part = g if chosen is None else f.where(chosen == number, g, f.zeros_like(g))
-        before = [r // s for r, s in zip(reach, strides, strict=True)]
-        widths = [
-            (lo, turn - lo - n) for lo, turn, n in zip(before, turns, g.shape[1:-1], strict=True)
-        ]
-        moved = _resized(part, [(0, 0), *widths, (0, 0)])
-        row, column = (r % s for r, s in zip(reach, strides, strict=True))
-        known = phases[row][column]
-        phases[row][column] = moved if known is zero else known + moved
-    return _interleaved(phases, spatial)
-
-
-def _tiled(lengths: Shape, spatial: Shape, g: Tensor, chosen: Tensor | None) -> Tensor:
-    """`_unpool` for windows that lie side by side from the image's corner on."""
-    b, n, m, c = g.shape
-    split, whole = (b, n, 1, m, 1, c), (b, n, lengths[0], m, lengths[1], c)
-    spread = f.broadcast_to(f.reshape(g, split), whole)
-    if chosen is not None:
-        numbers = np.arange(prod(lengths), dtype=np.int32).reshape(
-            1, 1, lengths[0], 1, lengths[1], 1
-        )
-        hit = f.equal(f.reshape(chosen, split), f.as_tensor(numbers))
-        spread = f.where(hit, spread, f.zeros_like(spread))
-    tiled = f.reshape(spread, (b, n * lengths[0], m * lengths[1], c))
-    after = [s - t for s, t in zip(spatial, tiled.shape[1:-1], strict=True)]
-    return _resized(tiled, [(0, 0), (0, after[0]), (0, after[1]), (0, 0)])
+    shape = phases[0][0].shape
+    lengths = (shape[first] * len(phases), shape[first + 1] * len(phases[0]))
+    whole = f.stack([f.stack(row, first + 2) for row in phases], first + 1)
+    whole = f.reshape(whole, (*shape[:first], *lengths, *shape[first + 2 :]))
+    widths = [(0, n - length) for n, length in zip(spatial, lengths, strict=True)]
+    return resized(whole, around(widths, first, len(shape)))

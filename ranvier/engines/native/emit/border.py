@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from llvmlite import ir
 
 from ranvier.engines.native.emit import builder as e
@@ -10,7 +12,7 @@ from ranvier.engines.native.kernels import BorderKernel
 
 
 def emit_border(module: Value, kernel: BorderKernel, slot: int, name: str) -> Value:
-    """Emit `kernel`; threads share the images.
+    """Emit `kernel`; threads share the images' rows.
 
     What lies right of a row and left of the next one is one run of memory; so is the top with
     the first row's left, and the last row's right with the bottom.
@@ -19,21 +21,27 @@ def emit_border(module: Value, kernel: BorderKernel, slot: int, name: str) -> Va
     function.linkage = "internal"
     table, thread, threads = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
-    images, height, width, channels = kernel.place.shape
+    shape, first = kernel.place.shape, kernel.first
+    images, channels = prod(shape[:first]), prod(shape[first + 2 :])
+    height, width = shape[first : first + 2]
     size = kernel.place.dtype.itemsize
     pixel, row = channels * size, width * channels * size
     (top, left), (bottom, right) = kernel.before, kernel.after
     inner = height - top - bottom
     base = e.buffer(b, table, slot)
-    start, stop = e.share(b, images, thread, threads)
-    with e.loop(b, start, stop) as image:
-        first = e.mul(b, image, height * row)
-        _zero(b, base, first, top * row + left * pixel)
-        second = e.add(b, first, (top + 1) * row - right * pixel)
-        with e.loop(b, 0, inner - 1) as line:
-            _zero(b, base, e.add(b, second, e.mul(b, line, row)), (left + right) * pixel)
-        last = e.add(b, first, (top + inner) * row - right * pixel)
-        _zero(b, base, last, right * pixel + bottom * row)
+    start, stop = e.share(b, images * inner, thread, threads)
+    with e.loop(b, start, stop) as unit:
+        line = e.rem(b, unit, inner)
+        image = e.mul(b, e.div(b, unit, inner), height * row)
+        with b.if_then(b.icmp_signed("==", line, e.i64(0))):
+            _zero(b, base, image, top * row + left * pixel)
+        after = e.add(b, image, e.mul(b, line, row))
+        after = e.add(b, after, (top + 1) * row - right * pixel)
+        with b.if_else(b.icmp_signed("==", line, e.i64(inner - 1))) as (last, others):
+            with last:
+                _zero(b, base, after, right * pixel + bottom * row)
+            with others:
+                _zero(b, base, after, (left + right) * pixel)
     b.ret_void()
     return function
 

@@ -12,8 +12,9 @@ from ranvier.engines.native.convolution_plan import ConvolutionPlan, merged_dept
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import Epilogue
-from ranvier.engines.native.emit.microkernel import Unpacked, strided_microkernel
+from ranvier.engines.native.emit.microkernel import AlongDepth, Unpacked, strided_microkernel
 from ranvier.engines.native.emit.panel import Strides, pack_panel
+from ranvier.graph.tensor import Shape
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,7 @@ def emit_convolution(
     table, thread, threads = kernel.args
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     width = plan.panels.size * plan.lanes
-    sums = (
-        _stack(b, plan, plan.rows.size * width) if partial is None else e.buffer(b, table, partial)
-    )
+    sums = _stack(b, plan, plan.tile_size) if partial is None else e.buffer(b, table, partial)
     room = None if plan.packed or plan.in_place else _stack(b, plan, plan.segment_depth * width)
     memory = _Memory(e.buffer(b, table, left), e.buffer(b, table, right), room, sums)
     start, stop = e.share(b, plan.units, thread, threads)
@@ -189,7 +188,8 @@ def _panel_of_b(
     index = e.add(b, e.mul(b, run.chunk, loops.right.chunk), loops.right.offset)
     index = e.add(b, index, e.mul(b, run.group, loops.right.group))
     if memory.room is None:
-        return e.element(b, memory.right, index, scalar)
+        first = e.mul(b, e.piece_start(b, plan.panels, run.panel), plan.lanes * loops.right.side)
+        return e.element(b, memory.right, e.add(b, index, first), scalar)
     index = e.add(b, index, _segment_origin(b, plan, segment, loops.right.depth))
     counts: list[Value | int] = [1, 1, 1]
     counts[plan.level] = _segment_count(b, plan, segment)
@@ -235,7 +235,7 @@ def _emit_run(
         row, rows = e.piece_start(b, plan.rows, piece), e.piece_size(b, plan.rows, piece)
         # Lines lie in one tile, whose first row is 0.
         index = e.add(b, above, e.mul(b, row, loops.left.side))
-        index = e.add(b, index, _batch_offset(b, plan, batch))
+        index = e.add(b, index, _batch_offset(b, loops.batch, loops.left.batch, batch))
         cell = memory.sums
         if plan.segments > 1:
             before = e.add(b, e.mul(b, batch, plan.m), row)
@@ -245,11 +245,13 @@ def _emit_run(
         if epilogue.prefetch is not None:
             with b.if_then(last):
                 b.call(epilogue.prefetch, part)
-        factor, part_nest = panel, nest
+        place, part_nest = e.i64(0), nest
+        if loops.right.batch:
+            place = _batch_offset(b, loops.batch, loops.right.batch, batch)
         if plan.inside:
             forward, skipped, part_nest = _inside_border(b, plan, batch, width, nest)
-            index = e.add(b, index, forward)
-            factor = e.element(b, panel, e.mul(b, skipped, width), scalar)
+            index, place = e.add(b, index, forward), e.add(b, place, skipped)
+        factor = e.element(b, panel, place, scalar)
         source = e.element(b, memory.left, index, scalar)
         arguments = [source, factor, cell, segment, *part_nest]
         _call_microkernel(b, host, plan, rows, vectors, arguments)
@@ -267,12 +269,13 @@ def _nest(b: Value, plan: ConvolutionPlan, segment: Value, width: Value) -> list
             inner = merged_depth(counts[1:], steps[1:])
             counts, steps = (counts[0], *inner[0][1:]), (steps[0], *inner[1][1:])
         return _packed_nest(b, [e.i64(n) for n in counts], [e.i64(n) for n in steps], width)
+    if plan.in_place:
+        counts, steps, others = _in_place_nest(plan)
+        pairs = [n for pair in zip(counts, steps, strict=True) for n in pair]
+        return [e.i64(n) for n in (*pairs, *others[:2])]
     found = [e.i64(counts[level] if level > plan.level else 1) for level in range(3)]
     found[plan.level] = _segment_count(b, plan, segment)
-    nest = _packed_nest(b, found, [e.i64(n) for n in steps], width)
-    if plan.in_place:
-        nest[-2:] = [e.i64(n) for n in plan.loops.right.depth[:2]]
-    return nest
+    return _packed_nest(b, found, [e.i64(n) for n in steps], width)
 
 
 def _packed_nest(b: Value, counts: list[Value], steps: list[Value], width: Value) -> list[Value]:
@@ -287,26 +290,31 @@ def _inside_border(
 ) -> tuple[Value, Value, list[Value]]:
     """Where the depth of a tile begins that leaves out border, in A and in B, and its loops."""
     (_, across, channels), (down, right, step) = plan.loops.depth, plan.loops.left.depth
+    between = e.mul(b, width, channels)
+    turn = e.mul(b, between, across)
+    if plan.in_place:
+        turn, between, _ = (e.i64(n) for n in plan.loops.right.depth)
     first, rows = _taps_inside(b, plan, batch, 0)
-    forward, skipped = e.mul(b, first, down), e.mul(b, first, across)
+    forward, skipped = e.mul(b, first, down), e.mul(b, first, turn)
     if len(plan.inside) == 1:
-        return forward, e.mul(b, skipped, channels), [rows, *nest[1:]]
+        return forward, skipped, [rows, *nest[1:]]
     begin, columns = _taps_inside(b, plan, batch, 1)
     forward = e.add(b, forward, e.mul(b, begin, right))
-    skipped = e.mul(b, e.add(b, skipped, begin), channels)
+    skipped = e.add(b, skipped, e.mul(b, begin, between))
     inner = [columns, e.i64(right), e.i64(channels), e.i64(step)]
-    if right == channels * step:  # both loops as one
+    as_one = not plan.in_place or plan.loops.right.depth[1] == channels * plan.loops.right.depth[2]
+    if right == channels * step and as_one:  # both loops as one
         inner = [e.i64(1), e.i64(0), e.mul(b, columns, channels), e.i64(step)]
-    column = e.mul(b, width, channels)
-    return forward, skipped, [rows, e.i64(down), *inner, e.mul(b, column, across), column]
+    return forward, skipped, [rows, e.i64(down), *inner, turn, between]
 
 
 def _taps_inside(b: Value, plan: ConvolutionPlan, batch: Value, axis: int) -> tuple[Value, Value]:
     """The first kernel element on an axis that meets more than border in a tile; how many do."""
     inside, loops = plan.inside[axis], plan.loops
     length, lines = loops.depth[axis], loops.lines if axis == 0 else 1
-    turn = e.div(b, batch, prod(loops.batch[axis + 2 :]))
-    above = e.mul(b, e.rem(b, turn, loops.batch[axis + 1]), lines * inside.stride)
+    level = len(loops.batch) - len(plan.inside) + axis
+    turn = e.div(b, batch, prod(loops.batch[level + 1 :]))
+    above = e.mul(b, e.rem(b, turn, loops.batch[level]), lines * inside.stride)
     below = e.add(b, above, (lines - 1) * inside.stride)
     # Rounded up and down; what is divided is made positive first.
     whole = length * inside.dilation
@@ -323,14 +331,34 @@ def _positive(b: Value, value: Value) -> Value:
     return b.select(b.icmp_signed("<", value, e.i64(0)), e.i64(0), value)
 
 
-def _batch_offset(b: Value, plan: ConvolutionPlan, batch: Value) -> Value:
-    """How far the rows of A with the flattened batch number lie from the first."""
+def _batch_offset(b: Value, counts: Shape, steps: tuple[int, ...], batch: Value) -> Value:
+    """How far an operand moves to the flattened batch number."""
     offset = e.i64(0)
-    loops = plan.loops
-    for count, step in zip(reversed(loops.batch), reversed(loops.left.batch), strict=True):
+    for count, step in zip(reversed(counts), reversed(steps), strict=True):
         offset = e.add(b, offset, e.mul(b, e.rem(b, batch, count), step))
         batch = e.div(b, batch, count)
     return offset
+
+
+def _in_place_nest(plan: ConvolutionPlan) -> tuple[Shape, Shape, Shape]:
+    """The counts of the loops of the depth and the steps of A and of a B that is not packed."""
+    counts, left, right = plan.loops.depth, plan.loops.left.depth, plan.loops.right.depth
+    if plan.depth_lanes > 1:
+        counts = (*counts[:-1], counts[-1] // plan.depth_lanes)
+        left, right = ((*steps[:-1], steps[-1] * plan.depth_lanes) for steps in (left, right))
+    counts, left, right = merged_depth(counts, left, right)
+    return counts, left, right
+
+
+def _layout_of_b(plan: ConvolutionPlan, width: int) -> Unpacked | AlongDepth | None:
+    """How a panel of B of `width` vectors lies in memory; None where it is packed."""
+    right = plan.loops.right
+    if not plan.in_place:
+        return None
+    if plan.depth_lanes > 1:
+        return AlongDepth(tuple(column * right.side for column in range(width)))
+    step = right.depth[-1] if plan.inside else _in_place_nest(plan)[2][-1]
+    return Unpacked(step, min(plan.loops.columns, width * plan.lanes))
 
 
 def _call_microkernel(
@@ -342,11 +370,10 @@ def _call_microkernel(
     arguments: list[Value],
 ) -> None:
     """Call the micro-kernel whose tile has the given rows and vectors."""
-    offsets, unpacked = plan.loops.row_offsets, None
-    if plan.in_place:
-        unpacked = Unpacked(plan.loops.right.depth[-1], plan.loops.columns)
+    offsets = plan.loops.row_offsets
     for height, width in plan.microkernels:
-        kernel = strided_microkernel(b.module, host, plan.dtype, offsets[:height], width, unpacked)
+        layout = _layout_of_b(plan, width)
+        kernel = strided_microkernel(b.module, host, plan.dtype, offsets[:height], width, layout)
         fits = b.and_(
             b.icmp_signed("==", rows, e.i64(height)), b.icmp_signed("==", vectors, e.i64(width))
         )

@@ -184,6 +184,9 @@ class _Tile:
             point = Point((*indices, self.column0), vector, widest, mask)
             self._emit_point(at, point, start, 0)
             return
+        if self.shape.n % widest == 0:
+            self._emit_point(at, Point((*indices, self.column0), vector, widest), start, 0)
+            return
         whole = b.icmp_signed("==", self.columns, e.i64(widest))
         with b.if_else(whole) as (full, part):
             with full:

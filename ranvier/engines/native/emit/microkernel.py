@@ -61,6 +61,22 @@ class Unpacked:
     step: int
     columns: int
 
+    def __str__(self) -> str:
+        return f"of_{self.columns}by{self.step}"
+
+
+@dataclass(frozen=True)
+class AlongDepth:
+    """A B, and an A, that are contiguous in depth, so that vectors run along it.
+
+    Column c of B lies `columns[c]` elements from the first.
+    """
+
+    columns: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return "along_" + "_".join(map(str, self.columns))
+
 
 def strided_microkernel(
     module: Value,
@@ -68,20 +84,22 @@ def strided_microkernel(
     dtype: DType,
     offsets: tuple[int, ...],
     vectors: int,
-    unpacked: Unpacked | None = None,
+    layout: Unpacked | AlongDepth | None = None,
 ) -> Value:
     """The function that computes a tile from an A that lies in memory as three nested loops.
 
     Row r of A begins at a + offsets[r], a number known here, so that all rows share one
-    address register. Its arguments: ptr a; ptr b, rows of vectors * lanes elements unless
-    `unpacked`; ptr tile and i64 accumulate as for `microkernel`; three times, from outside in,
-    i64 count of a loop of the depth and i64 step in A; and i64 step in B of the outer two.
+    address register. Its arguments: ptr a; ptr b, rows of vectors * lanes elements unless it
+    has a `layout` of its own; ptr tile and i64 accumulate as for `microkernel`; three times, from
+    outside in, i64 count of a loop of the depth and i64 step in A; and i64 step in B of the outer
+    two. Along the depth, `vectors` counts columns, which a tile then has no more of, and the
+    innermost loop steps from vector to vector.
     """
     steps = [b - a for a, b in pairwise(offsets)] or [0]
     kinds = "_".join(f"{n}by{step}" for step, n in _repeats(steps))
     name = f"tile_{dtype.name}_{len(offsets)}x{vectors}_{kinds}"
-    if unpacked is not None:
-        name += f"_of_{unpacked.columns}by{unpacked.step}"
+    if layout is not None:
+        name += f"_{layout}"
     found = module.globals.get(name)
     if found is not None:
         return found
@@ -89,8 +107,10 @@ def strided_microkernel(
     a, rhs, tile, accumulate, *nest, outer_step, middle_step = kernel.args
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
-    cells = _cells(b, tile, len(offsets) * vectors, vector)
-    start = [ir.Constant(vector, None)] * len(cells)
+    along = isinstance(layout, AlongDepth)
+    count = len(offsets) * vectors
+    cells = _cells(b, tile, -(-count // vector.count) if along else count, vector)
+    start = [ir.Constant(vector, None)] * count
     with e.carried_loop(b, 0, nest[0], 1, start) as outer:
         with e.carried_loop(b, 0, nest[2], 1, outer.values) as middle:
             left = e.add(b, e.mul(b, outer.index, nest[1]), e.mul(b, middle.index, nest[3]))
@@ -99,10 +119,12 @@ def strided_microkernel(
                 e.element(b, base, index, vector.element)
                 for base, index in ((a, left), (rhs, right))
             )
-            source = _Rows(left, nest[5], right, dtype, offsets, vectors, vector, unpacked)
-            middle.values = _outer_products(b, middle.values, nest[4], source.fetch, 1)
+            source = _Rows(left, nest[5], right, dtype, offsets, vectors, vector, layout)
+            fetch = source.fetch_along_depth if along else source.fetch
+            middle.values = _outer_products(b, middle.values, nest[4], fetch, 1)
         outer.values = middle.values
-    _store_tile(b, outer.values, cells, accumulate)
+    sums = lane_sums(b, outer.values) if along else outer.values
+    _store_tile(b, sums, cells, accumulate)
     b.ret_void()
     return kernel
 
@@ -118,7 +140,7 @@ class _Rows:
     offsets: tuple[int, ...]
     vectors: int
     vector: Value
-    unpacked: Unpacked | None = None
+    layout: Unpacked | AlongDepth | None = None
 
     def fetch(self, b: Value, k: Value) -> tuple[list[Value], list[Value]]:
         """The scalars of column k of A and the vectors of row k of B."""
@@ -127,10 +149,24 @@ class _Rows:
         if self.offsets[-1] < len(self.offsets):  # else the next columns lie in the same lines
             ahead = e.element(b, column, e.mul(b, self.step, _AHEAD), scalar)
             e.prefetch(b, ahead, write=False)
-        right = self._packed(b, k) if self.unpacked is None else self._unpacked(b, k, self.unpacked)
+        if isinstance(self.layout, Unpacked):
+            right = self._unpacked(b, k, self.layout)
+        else:
+            right = self._packed(b, k)
         left = [
             e.load(b, e.element(b, column, offset, scalar), scalar, size) for offset in self.offsets
         ]
+        return left, right
+
+    def fetch_along_depth(self, b: Value, k: Value) -> tuple[list[Value], list[Value]]:
+        """The k-th vectors of A's rows and of B's columns."""
+        assert isinstance(self.layout, AlongDepth)
+        scalar, size = self.vector.element, self.dtype.itemsize
+        row = e.element(b, self.a, e.mul(b, k, self.step), scalar)
+        column = e.element(b, self.rhs, e.mul(b, k, self.vector.count), scalar)
+        left = [e.element(b, row, offset, scalar) for offset in self.offsets]
+        right = [e.element(b, column, offset, scalar) for offset in self.layout.columns]
+        left, right = ([e.load(b, x, self.vector, size) for x in side] for side in (left, right))
         return left, right
 
     def _packed(self, b: Value, k: Value) -> list[Value]:
@@ -210,10 +246,35 @@ def _outer_products(
     return sums
 
 
+def lane_sums(b: Value, vectors: list[Value]) -> list[Value]:
+    """Vectors whose elements, one after the other, are the sums over the lanes of `vectors`.
+
+    A stage adds the lanes that are `half` apart, and puts two vectors' results into one.
+    """
+    lanes = vectors[0].type.count
+    found = []
+    for first in range(0, len(vectors), lanes):
+        rows = vectors[first : first + lanes]
+        rows += [ir.Constant(rows[0].type, None)] * (lanes - len(rows))
+        half = lanes // 2
+        while half:
+            low = [
+                lane & ~half if not lane & half else lanes + (lane & ~half) for lane in range(lanes)
+            ]
+            high = [pick + half for pick in low]
+            rows = [
+                b.fadd(e.shuffle(b, *pair, low), e.shuffle(b, *pair, high))
+                for pair in zip(rows[:half], rows[half:], strict=True)
+            ]
+            half //= 2
+        found += rows
+    return found
+
+
 def _add_outer_product(b: Value, sums: list[Value], left: list[Value], right: list[Value]) -> None:
     """sums[row, vector] += left[row] * right[vector], in place."""
     for row, scalar in enumerate(left):
-        factor = e.splat(b, scalar, right[0].type.count)
+        factor = scalar if scalar.type == right[0].type else e.splat(b, scalar, right[0].type.count)
         for column, vector in enumerate(right):
             cell = row * len(right) + column
             sums[cell] = e.fused_multiply_add(b, factor, vector, sums[cell])
