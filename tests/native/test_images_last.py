@@ -137,6 +137,21 @@ def test_what_leaves_the_layout() -> None:
     check(results, {"x": x, "w": w, "v": v})
 
 
+@pytest.mark.parametrize("read_twice", [False, True])
+def test_vectors_become_images_again(read_twice: bool) -> None:
+    """A decoder's dense layer, whose result is also read as it is or not, and its gradients."""
+    rng = np.random.default_rng(9)
+    shapes = [(IMAGES, 6, 6, 2), (3, 3, 2, 4), (64, 64), (3, 3, 4, 2)]
+    x, w, v, u = (given(rng, *shape, dtype=np.float64) for shape in shapes)
+    h = rv.tanh(rv.convolution(x[0], w[0]))
+    code = rv.tanh(h.reshape(IMAGES, 64) @ v[0])
+    y = rv.convolution(code.reshape(IMAGES, 4, 4, 4), u[0], padding=1)
+    loss = rv.sum(y * y) + (rv.sum(code * code) if read_twice else 0.0)
+    slopes = rv.gradients(loss, [t for t, _ in (x, w, v, u)])
+    results = {"y": y, **dict(zip("xwvu", slopes, strict=True))}
+    check(results, {"x": x, "w": w, "v": v, "u": u})
+
+
 def test_where_it_does_not_pay() -> None:
     rng = np.random.default_rng(7)
     for images, channels, outputs, groups in ((31, 3, 6, 1), (32, 6, 6, 2), (32, 3, 16, 1)):

@@ -8,6 +8,7 @@ what is computed of them stays in it, until something else reads it through a tr
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from ranvier.engines.native.pooling import POOLING, pooled
 from ranvier.graph import functions as f
 from ranvier.graph.ops.contraction import MatMul
 from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient
-from ranvier.graph.ops.movement import Pad, Reshape, Slice, Transpose
+from ranvier.graph.ops.movement import Concatenate, Pad, Reshape, Slice, Transpose
 from ranvier.graph.ops.pointwise import Pointwise, StopGradient
 from ranvier.graph.ops.reduction import Max, Min, Sum
 from ranvier.graph.tensor import Array, Shape, Tensor, apply
@@ -41,8 +42,10 @@ class ImagesLastConvolution(Convolution):
 
 @dataclass(frozen=True)
 class ImagesLastWeightGradient(ConvolutionWeightGradient):
-    """x [h, w, c, b], g [h', w', f, b] give the weight gradient of each of `chunks` equal parts
-    of the rows of g: [chunks, kh, kw, c, f]; inside the native engine only."""
+    """x [h, w, c, b], g [h', w', f, b] give [chunks, kh, kw, c, f]; inside the native engine only.
+
+    Each of `chunks` is the weight gradient of an equal part of the rows of g.
+    """
 
     chunks: int = 1
 
@@ -62,17 +65,22 @@ class ImagesLastWeightGradient(ConvolutionWeightGradient):
 
 
 class ImagesLast:
-    """The tensors of a graph that lie with images last, and the rules by which others follow."""
+    """The tensors of a graph that lie with images last, and the rules by which others follow.
 
-    def __init__(self) -> None:
+    `readers` tells who reads each tensor of the graph.
+    """
+
+    def __init__(self, readers: Mapping[Tensor, Sequence[Tensor]]) -> None:
+        self.readers = readers
         self.forms: dict[Tensor, Tensor] = {}
-        """Each such tensor [b, h, w, c], a transposed view, with what it is a view of."""
+        """Each tensor in this layout, a transposed view [b, h, w, c], with what it shows."""
+        self.shapes: set[Shape] = set()
 
-    def rule(self, node: Tensor) -> Tensor | None:
-        """`node` computed in this layout, if its inputs lie in it, else None."""
+    def rule(self, old: Tensor, node: Tensor) -> Tensor | None:
+        """`node`, made of `old`, computed in this layout if its inputs lie in it, else None."""
         op = node.op
         if isinstance(op, Reshape):
-            return self._flattened(node) if node.ndim == 2 else self._unflattened(node)
+            return self._flattened(node) if node.ndim == 2 else self._unflattened(old, node)
         if not any(self.holds(source) for source in node.inputs):
             return None
         if isinstance(op, Transpose) and op.axes == _LAST:
@@ -97,13 +105,11 @@ class ImagesLast:
         return self._keep(apply(ImagesLastConvolution(op.geometry), _stored(self.form(x)), w))
 
     def weight_gradient(self, node: Tensor, lanes: int, chunks: int) -> Tensor | None:
-        """A weight gradient without padding in this layout, in at most so many chunks."""
+        """A weight gradient without padding, in chunks, if its second factor lies in this layout."""
         op, (x, g) = node.op, node.inputs
         assert isinstance(op, ConvolutionWeightGradient)
         if not self.holds(g) or op.geometry.groups > 1 or g.shape[0] % lanes:
             return None
-        rows = g.shape[1]
-        chunks = max(n for n in range(1, chunks + 1) if rows % n == 0)
         op = ImagesLastWeightGradient(op.geometry, op.kernel, chunks)
         parts = apply(op, _stored(self.form(x)), _stored(self.form(g)))
         return f.sum(parts, 0) if chunks > 1 else f.reshape(parts, node.shape)
@@ -125,6 +131,7 @@ class ImagesLast:
         """The tensor [b, h, w, c] with this form."""
         view = f.transpose(form, _FIRST)
         self.forms[view] = form
+        self.shapes.add(view.shape)
         return view
 
     def _flattened(self, node: Tensor) -> Tensor | None:
@@ -134,14 +141,22 @@ class ImagesLast:
             return None
         return f.transpose(f.reshape(self.forms[x], node.shape[::-1]))
 
-    def _unflattened(self, node: Tensor) -> Tensor | None:
+    def _unflattened(self, old: Tensor, node: Tensor) -> Tensor | None:
         """Vectors [b, n] made images, of a shape that others have that lie in this layout.
 
-        Those are gradients of what was flattened before.
+        Those are gradients of what was flattened before. They are computed transposed, if nothing
+        else reads them.
         """
         (x,) = node.inputs
-        shapes = {known.shape for known in self.forms}
-        if x.ndim != 2 or node.shape not in shapes or node.shape[0] != x.shape[0]:
+        if x.ndim != 2 or node.shape not in self.shapes or node.shape[0] != x.shape[0]:
+            return None
+        whole = _computation(old.inputs[0])
+        if any(
+            reader not in whole
+            for part in whole
+            for reader in self.readers[part]
+            if reader is not old
+        ):
             return None
         return self._keep(f.reshape(_transposed(x), (*node.shape[1:], node.shape[0])))
 
@@ -156,21 +171,33 @@ def _inside(x: Tensor) -> tuple[Tensor, list[Pad | Slice]]:
 
 
 def _stored(form: Tensor) -> Tensor:
-    """`form`, or a copy of what lies in another order."""
+    """`form`, or a copy of what would not lie in memory in its order."""
     base, views = _inside(form)
-    while isinstance(base.op, Reshape):
-        base = base.inputs[0]
-    if isinstance(base.op, Pointwise | Convolution | MatMul):
+    source = base
+    while isinstance(source.op, Reshape):
+        source = source.inputs[0]
+    if isinstance(source.op, Pointwise | Concatenate | Convolution | MatMul):
         return form
-    copied, views = _inside(form)
-    copied = apply(StopGradient(), copied)
+    copied = apply(StopGradient(), base)
     for op in reversed(views):
         copied = apply(op, copied)
     return copied
 
 
+def _computation(matrix: Tensor) -> set[Tensor]:
+    """The pointwise work and the products by which a tensor is computed."""
+    found: set[Tensor] = set()
+    stack = [matrix]
+    while stack:
+        node = stack.pop()
+        if isinstance(node.op, Pointwise | MatMul):
+            found.add(node)
+            stack += node.inputs if isinstance(node.op, Pointwise) else ()
+    return found
+
+
 def _transposed(matrix: Tensor) -> Tensor:
-    """The transpose of a [b, n] tensor: pointwise work on transposed factors' products."""
+    """The transpose of a [b, n] tensor; pointwise work and products are done on transposes."""
     found: dict[Tensor, Tensor] = {}
     stack = [matrix]
     while stack:

@@ -8,7 +8,7 @@ combined in a fixed order, so that results are the same bits at any thread count
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -31,7 +31,7 @@ from ranvier.graph.ops.pointwise import StopGradient
 from ranvier.graph.ops.reduction import Max, Min, Sum
 from ranvier.graph.simplify.share import share
 from ranvier.graph.tensor import Tensor, apply
-from ranvier.graph.walk import rebuild, rewrite
+from ranvier.graph.walk import rebuild, rewrite, topological, users
 
 CHUNKS = 16
 """The largest number of chunks of a split reduction or product."""
@@ -48,7 +48,8 @@ TILE = 14 * 32
 
 def lower(roots: Sequence[Tensor], host: TileHost) -> list[Tensor]:
     """Return equivalent roots, all distinct and pointwise or computed by one kernel."""
-    new = rewrite(roots, _Lowering(host).rule)
+    lowering = _Lowering(host, users(topological(roots)))
+    new = rewrite(roots, lowering.rule)
     distinct: dict[Tensor, None] = {}
     # Two convolutions of one image pad it alike, so what is equal is merged again.
     for root in share([new[old] for old in roots], set()):
@@ -60,15 +61,15 @@ def lower(roots: Sequence[Tensor], host: TileHost) -> list[Tensor]:
 class _Lowering:
     """The rule of the rewrite, and the other forms of tensors that have one."""
 
-    def __init__(self, host: TileHost) -> None:
+    def __init__(self, host: TileHost, readers: Mapping[Tensor, Sequence[Tensor]]) -> None:
         self.host = host
-        self.images_last = ImagesLast()
+        self.images_last = ImagesLast(readers)
         self.wide: dict[Tensor, Tensor] = {}
 
     def rule(self, old: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
         """The lowered form of `old`, whose inputs were lowered before."""
         node = rebuild(old, inputs)
-        if (form := self.images_last.rule(node)) is not None:
+        if (form := self.images_last.rule(old, node)) is not None:
             return form
         if isinstance(node.op, MatMul):
             return _matmul(node)
@@ -87,8 +88,8 @@ class _Lowering:
             form = self.images_last.convolution(node, lanes)
             return self.narrowed(widened(node, lanes), node) if form is None else form
         assert isinstance(node.op, ConvolutionWeightGradient)
-        most = CHUNKS if _chunks(node) > 1 else 1
-        if (form := self.images_last.weight_gradient(node, lanes, most)) is not None:
+        chunks = _divisor(node.inputs[1].shape[1], CHUNKS if _chunks(node) > 1 else 1)
+        if (form := self.images_last.weight_gradient(node, lanes, chunks)) is not None:
             return form
         wide = widened_weight_gradient(node, lanes)
         if wide is None:
