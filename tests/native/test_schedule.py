@@ -117,6 +117,15 @@ def test_layer_norm_is_one_kernel() -> None:
     )
 
 
+def test_a_sum_over_long_rows_joins_what_it_adds_up() -> None:
+    """One pass over memory stores the elements and sums them; short rows keep a pass of theirs."""
+    for columns, kernels in ((96, 1), (24, 2)):
+        x = rv.input((80, 12, columns), name="x")
+        h = rv.tanh(x)
+        found = plan({"x": x}, {"h": h, "sum": rv.sum(h, -1)})
+        assert len(found.sequenced.kernels) == kernels
+
+
 def test_bias_and_activation_are_the_epilogue_of_a_product() -> None:
     x, w, b = rv.input((16, 32), name="x"), zeros(32, 48, name="w"), zeros(48, name="b")
     (kernel,) = plan({"x": x}, {"y": rv.relu(x @ w + b)}).sequenced.kernels
