@@ -102,6 +102,8 @@ class RunFolder:
 
     def check(self, resume: bool) -> None:
         """Raise RunError where the folder holds something that a run would overwrite."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path} is a file, no folder; choose another path")
         if self._taken() and not resume:
             raise RunError(
                 f"{self.path} exists already; resume it, choose another folder, or delete it"
@@ -181,7 +183,7 @@ class RunFolder:
     def _is_run(self) -> bool:
         """Whether all files are those that a run has before its first checkpoint."""
         names = {each.name for each in self.path.iterdir() if not each.name.endswith(".tmp")}
-        return self.path.is_dir() and names <= {CONFIG, HISTORY, TIMINGS, WEIGHTS}
+        return names <= {CONFIG, HISTORY, TIMINGS, WEIGHTS}
 
     def _compare(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         found = _difference("", before, now)

@@ -192,7 +192,7 @@ def test_out_that_is_taken(tmp_path: Path, capsys: Capture) -> None:
         given = ("train", "mlp", "--data", tmp_path / "t.csv", "--out", out, *TINY)
         refused(call(capsys, *given), str(out))
     given = ("train", "mlp", "--data", tmp_path / "t.csv", "--out", tmp_path / "file", *TINY)
-    refused(call(capsys, *given, "--resume"), str(tmp_path / "file"))
+    refused(call(capsys, *given, "--resume"), str(tmp_path / "file"), "choose another path")
     assert contents(tmp_path) == before
 
 
