@@ -105,7 +105,7 @@ class ImagesLast:
         return self._keep(apply(ImagesLastConvolution(op.geometry), _stored(self.form(x)), w))
 
     def weight_gradient(self, node: Tensor, lanes: int, chunks: int) -> Tensor | None:
-        """A weight gradient without padding, in chunks, if its second factor lies in this layout."""
+        """A weight gradient without padding, in chunks, if its second factor lies so."""
         op, (x, g) = node.op, node.inputs
         assert isinstance(op, ConvolutionWeightGradient)
         if not self.holds(g) or op.geometry.groups > 1 or g.shape[0] % lanes:
