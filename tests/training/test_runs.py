@@ -184,6 +184,9 @@ def _killed_runs(tmp_path: Path, kills: int) -> None:
         while not (out / "state.safetensors").exists():
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.15))
+        if kill % 2:  # the next save of this run, not wherever it happens to be
+            while process.poll() is None and not any(out.glob(".*.tmp")):
+                pass
         process.kill()
         process.wait()
         saving += any(out.glob(".*.tmp"))

@@ -31,8 +31,11 @@ from ranvier.graph.walk import topological
 INLINE_SECONDS = 2e-4
 """A call expected to be shorter than this runs on the caller's own thread alone."""
 
-WORK_PER_BARRIER = 2e-6
-"""A step with less work than this for each of its barriers runs on one thread."""
+SHARE_SECONDS = 1e-5
+"""What each thread must have to do, on average, between two barriers of a step.
+
+With less, fetching what the others wrote into their caches costs more than their help saves.
+"""
 
 
 class NativeProgram(Program):
@@ -86,10 +89,11 @@ class NativeProgram(Program):
         seconds = self._cost.seconds(self.host)
         barriers = 1 + max(self.schedule.sequenced.epochs, default=0)
         threads = self.threads
-        if self.options.threads is None and seconds < WORK_PER_BARRIER * barriers:
-            threads = 1
-        if self.options.threads is None and seconds * steps < INLINE_SECONDS:
-            threads = 1
+        if self.options.threads is None:
+            useful = int(seconds / (SHARE_SECONDS * barriers))
+            threads = max(1, min(threads, useful))
+            if seconds * steps < INLINE_SECONDS:
+                threads = 1
         return threads, threads == 1 and seconds * steps < INLINE_SECONDS
 
     def _run_checked(
