@@ -156,12 +156,12 @@ def test_several_k_blocks(segment: int) -> None:
 
 
 def test_long_depth_needs_partial_sums() -> None:
-    plan = plan_matmul((), 9, 20, 5000, FLOAT32, host())
+    plan = plan_matmul((), 160, 20, 5000, FLOAT32, host())
     assert plan.partial_size > 0
-    check(random((9, 5000)), random((5000, 20)), plan)
+    check(random((160, 5000)), random((5000, 20)), plan)
 
 
-@pytest.mark.parametrize("shape", [(61, 100, 40), (5, 3, 2), (30, 600, 2500)])
+@pytest.mark.parametrize("shape", [(61, 100, 40), (5, 3, 2), (120, 600, 2500)])
 def test_same_bits_at_any_thread_count(shape: tuple[int, int, int]) -> None:
     m, n, k = shape
     a, b = random((m, k)), random((k, n))
@@ -201,7 +201,7 @@ def test_microkernel_stays_in_registers(name: str, register: str) -> None:
     fma = [line for line in text.splitlines() if "vfmadd" in line]
     assert fma
     assert all(register in line for line in fma)
-    assert "rsp" not in text  # nothing spilled to the stack
+    assert not [line for line in text.splitlines() if register in line and "rsp" in line]
 
 
 def test_equal_microkernels_are_emitted_once() -> None:

@@ -33,17 +33,11 @@ LATENCY_SLOTS = 8
 _WORKERS = 4
 """Threads that a plan's tiles should at least keep busy; a constant, so that plans are equal."""
 
-_SEGMENT = 2048
-"""How far in k a block of row tiles advances before the next block is worked."""
+_SEGMENT = 512
+"""How far in k the tiles of an A that overfills the L2 cache advance before others are worked."""
 
 _STACK_BYTES = 128 << 10
 """Stack that a thread spends on partial sums; threads of some systems have only 512 KB."""
-
-_STREAMED = 2
-"""How many L2 caches the packed rows of a block fill where each panel has several K blocks.
-
-Packing a panel of B anew for each block costs more than streaming A from the cache beyond.
-"""
 
 _RUN_ROWS = 400
 """Rows of C that the tiles of a block pass where one K block suffices.
@@ -197,13 +191,14 @@ def plan_matmul(
     lanes = host.lanes(dtype)
     rows, panels = choose_tiles(prod(batch), m, -(-n // lanes), k, lanes, dtype.itemsize, host)
     depth = _depth_blocks(rows, panels, k, lanes, dtype.itemsize, host)
-    segment = min(depth.pieces, max(1, _SEGMENT // depth.size))
-    packed_bytes = rows.size * depth.size * segment * dtype.itemsize
+    whole = m * k * dtype.itemsize <= host.l2_bytes // 2
+    segment = depth.pieces if whole else min(depth.pieces, max(1, _SEGMENT // depth.size))
+    longest = host.l2_bytes * 2 // 3 // (rows.size * depth.size * segment * dtype.itemsize)
     if depth.pieces == 1:
-        longest = min(host.l2_bytes // 2 // packed_bytes, _RUN_ROWS // rows.size)
-    else:
+        longest = min(longest, _RUN_ROWS // rows.size)
+    elif segment == depth.pieces:
         tile_bytes = rows.size * panels.size * lanes * dtype.itemsize
-        longest = min(_STREAMED * host.l2_bytes // packed_bytes, _STACK_BYTES // tile_bytes)
+        longest = min(longest, _STACK_BYTES // tile_bytes)
     row_block = Cut(rows.pieces, -(-rows.pieces // max(1, longest))).size
     return MatmulPlan(batch, m, n, k, dtype, lanes, rows, panels, depth, segment, row_block)
 

@@ -8,6 +8,7 @@ from llvmlite import ir
 
 from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost
 from ranvier.engines.native.emit import builder as e
+from ranvier.engines.native.emit.ahead import Coming, lines_ahead
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.microkernel import microkernel
 from ranvier.engines.native.emit.pack import (
@@ -58,8 +59,12 @@ class _Buffers:
 
 @dataclass(frozen=True)
 class _Run:
-    """Tiles of one batch and one panel that follow each other: [first, stop) down the rows."""
+    """Tiles of one batch and one panel that follow each other: [first, stop) down the rows.
 
+    `unit` is the number of the first of them among all units of work.
+    """
+
+    unit: Value
     batch: Value
     panel: Value
     first: Value
@@ -122,7 +127,9 @@ def emit_matmul(
             packed = _pack(
                 b, side, b_operand, buffers.b, buffers.b_panel, run.batch, run.panel, block
             )
-            _emit_run(b, host, plan, buffers, a_operand, packed, block, run, table, epilogue)
+            coming = _coming(b, plan, run, block, segment, behind, stop)
+            operands = a_operand, b_operand
+            _emit_run(b, host, plan, buffers, operands, packed, block, run, coming, table, epilogue)
     b.ret_void()
     return kernel
 
@@ -188,7 +195,21 @@ def _run_at(b: Value, plan: MatmulPlan, unit: Value, end: Value) -> _Run:
     panel, row = e.div(b, inside, height), e.rem(b, inside, height)
     count = e.minimum(b, b.sub(height, row), b.sub(end, unit))
     first = e.add(b, above, row)
-    return _Run(batch, panel, first, e.add(b, first, count))
+    return _Run(unit, batch, panel, first, e.add(b, first, count))
+
+
+def _coming(
+    b: Value, plan: MatmulPlan, run: _Run, block: Value, segment: Value, behind: Value, end: Value
+) -> Coming:
+    """What is packed after the run's K block: its next one, or the first of the next run."""
+    following = _run_at(b, plan, e.add(b, run.unit, b.sub(run.stop, run.first)), end)
+    next_block = e.add(b, block, 1)
+    again = b.icmp_signed("<", next_block, behind)
+    return Coming(
+        b.select(again, run.batch, following.batch),
+        b.select(again, run.panel, following.panel),
+        b.select(again, next_block, e.as_i64(segment)),
+    )
 
 
 def _emit_run(
@@ -196,15 +217,17 @@ def _emit_run(
     host: TileHost,
     plan: MatmulPlan,
     buffers: _Buffers,
-    a_operand: int | Operand,
+    operands: tuple[int | Operand, int | Operand],
     b_panel: Value,
     block: Value,
     run: _Run,
+    coming: Coming,
     table: Value,
     epilogue: Epilogue,
 ) -> None:
     """Work through a run of tiles for one K block; finish the tiles after the last K block."""
     scalar = e.element_type(plan.dtype)
+    a_operand, b_operand = operands
     count = e.piece_size(b, plan.depth, block)
     column = e.mul(b, e.piece_start(b, plan.panels, run.panel), plan.lanes)
     vectors = e.piece_size(b, plan.panels, run.panel)
@@ -225,7 +248,10 @@ def _emit_run(
         if epilogue.prefetch is not None:
             with b.if_then(last):
                 b.call(epilogue.prefetch, part)
-        arguments = [a_tile, a_step, b_panel, count, tile, block]
+        ahead = (b_panel, e.i64(0), e.i64(0))
+        if isinstance(b_operand, Operand):
+            ahead = lines_ahead(b, plan, b_operand, buffers.b, coming, b.sub(piece, run.first))
+        arguments = [a_tile, a_step, b_panel, count, tile, block, *ahead]
         _call_microkernel(b, host, plan, rows, vectors, arguments)
         with b.if_then(last):
             b.call(epilogue.finish, part)

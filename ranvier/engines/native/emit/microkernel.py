@@ -19,7 +19,7 @@ from ranvier.engines.native.contraction_plan import TileHost
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 
-_UNROLL = 2
+UNROLL = 2
 """Steps in k per turn through packed operands; more only lengthens compilation, as the
 multiply-adds already bind. Through strided ones one is best: their loops are often short."""
 
@@ -36,20 +36,28 @@ def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors:
     Its arguments: ptr a, column k of the tile at a + k * step; i64 step, in elements: `rows`
     where A is packed; ptr b [k][vectors * lanes]; i64 k; ptr tile, row-major
     [rows][vectors * lanes], aligned like a vector; i64 accumulate, 0 to overwrite the tile and
-    anything else to add to it.
+    anything else to add to it; ptr ahead, i64 step in elements and i64 last, lines to ask for:
+    each turn of `UNROLL` steps asks for the next one, and again for number `last` from then on.
     """
     name = f"tile_{dtype.name}_{rows}x{vectors}"
     found = module.globals.get(name)
     if found is not None:
         return found
-    kernel = _tile_function(module, name, [e.PTR, e.I64, e.PTR, e.I64, e.PTR, e.I64])
-    a, step, rhs, depth, tile, accumulate = kernel.args
+    arguments = [e.PTR, e.I64, e.PTR, e.I64, e.PTR, e.I64, e.PTR, e.I64, e.I64]
+    kernel = _tile_function(module, name, arguments)
+    a, step, rhs, depth, tile, accumulate, ahead, ahead_step, last = kernel.args
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
     cells = _cells(b, tile, rows * vectors, vector)
     sums = [ir.Constant(vector, None)] * len(cells)
     steps = _Rows(a, step, rhs, dtype, tuple(range(rows)), vectors, vector)
-    _store_tile(b, _outer_products(b, sums, depth, steps.fetch, _UNROLL), cells, accumulate)
+
+    def ask(k: Value) -> None:
+        line = e.minimum(b, b.lshr(k, e.i64(UNROLL.bit_length() - 1)), last)
+        e.prefetch(b, e.element(b, ahead, e.mul(b, line, ahead_step), vector.element), level=2)
+
+    sums = _outer_products(b, sums, depth, steps.fetch, UNROLL, ask)
+    _store_tile(b, sums, cells, accumulate)
     b.ret_void()
     return kernel
 
@@ -121,7 +129,7 @@ def strided_microkernel(
             )
             source = _Rows(left, nest[5], right, dtype, offsets, vectors, vector, layout)
             fetch = source.fetch_along_depth if along else source.fetch
-            middle.values = _outer_products(b, middle.values, nest[4], fetch, 1)
+            middle.values = _outer_products(b, middle.values, nest[4], fetch)
         outer.values = middle.values
     sums = lane_sums(b, outer.values) if along else outer.values
     _store_tile(b, sums, cells, accumulate)
@@ -228,11 +236,16 @@ def _store_tile(b: Value, sums: list[Value], cells: list[Value], accumulate: Val
 
 
 def _outer_products(
-    b: Value, sums: list[Value], depth: Value, fetch: Fetch, unroll: int
+    b: Value,
+    sums: list[Value],
+    depth: Value,
+    fetch: Fetch,
+    unroll: int = 1,
+    before_turn: Callable[[Value], None] = lambda k: None,
 ) -> list[Value]:
     """Add the outer products of k = 0 .. depth - 1, `unroll` a turn and the rest one by one.
 
-    `unroll` is a power of two.
+    `unroll` is a power of two; `before_turn` is given the k with which a whole turn begins.
     """
     turns: list[tuple[Any, Any, int]] = [(0, depth, 1)]
     if unroll > 1:
@@ -240,6 +253,8 @@ def _outer_products(
         turns = [(0, whole, unroll), (whole, depth, 1)]
     for start, stop, step in turns:
         with e.carried_loop(b, start, stop, step, sums) as state:
+            if step == unroll:
+                before_turn(state.index)
             for offset in range(step):
                 _add_outer_product(b, state.values, *fetch(b, e.add(b, state.index, offset)))
         sums = state.values

@@ -127,13 +127,22 @@ def copy_panel(
     outer = e.mul(b, e.piece_start(b, side.cut, piece), side.grain)
     padded = e.mul(b, e.piece_size(b, side.cut, piece), side.grain)
     width = e.minimum(b, padded, b.sub(e.i64(side.extent), outer))
-    origin = e.add(b, batch_offset(b, plan.batch, operand.batch_strides, batch), operand.offset)
-    origin = e.add(b, origin, e.mul(b, outer, operand.outer_stride))
-    origin = e.add(b, origin, e.mul(b, depth, operand.depth_stride))
+    origin = panel_origin(b, side, operand, batch, piece, depth)
     address = e.element(b, source, origin, e.element_type(plan.dtype))
     strides = Strides(operand.outer_stride, operand.depth_stride)
     sizes = (address, target, width, padded, count)
     pack_panel(b, plan.dtype, plan.lanes, strides, side.widths, sizes)
+
+
+def panel_origin(
+    b: Value, side: Side, operand: Operand, batch: Value, piece: Value, depth: Value
+) -> Value:
+    """Where in the operand's buffer a panel lies from `depth` on, in elements."""
+    outer = e.mul(b, e.piece_start(b, side.cut, piece), side.grain)
+    origin = batch_offset(b, side.plan.batch, operand.batch_strides, batch)
+    origin = e.add(b, origin, operand.offset)
+    origin = e.add(b, origin, e.mul(b, outer, operand.outer_stride))
+    return e.add(b, origin, e.mul(b, depth, operand.depth_stride))
 
 
 def batch_offset(

@@ -1,0 +1,61 @@
+"""What the tiles of a run ask for while they compute: the panel of B that is packed next.
+
+Packing reads a panel once, from beyond the L2 cache, and waits for most of its lines. So the tiles
+before it spread the panel's lines among them, and each asks for its own in the turns of its loop
+over k: a few at a time, since a core keeps only some misses in flight, which A needs too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ranvier.engines.native.contraction_plan import MatmulPlan
+from ranvier.engines.native.emit import builder as e
+from ranvier.engines.native.emit.builder import Value
+from ranvier.engines.native.emit.microkernel import UNROLL
+from ranvier.engines.native.emit.pack import Operand, panel_origin, side_b
+
+_LINE = 64
+"""Bytes of a cache line."""
+
+
+@dataclass(frozen=True)
+class Coming:
+    """The panel that is packed after the one in hand; where none follows, it may be any."""
+
+    batch: Value
+    panel: Value
+    block: Value
+
+
+def lines_ahead(
+    b: Value, plan: MatmulPlan, operand: Operand, source: Value, coming: Coming, tile: Value
+) -> tuple[Value, Value, Value]:
+    """The lines that the run's `tile`-th tile asks for: (first, step in elements, number - 1).
+
+    Tiles beyond those needed ask for their first line over and over, which costs nothing.
+    """
+    line = _LINE // plan.dtype.itemsize
+    width, depth = plan.panels.size * plan.lanes, plan.depth.size
+    origin = panel_origin(
+        b,
+        side_b(plan),
+        operand,
+        coming.batch,
+        coming.panel,
+        e.piece_start(b, plan.depth, coming.block),
+    )
+    if operand.outer_stride == 1:  # each tile one line of the rows in a part of the depth
+        lines, step = -(-width // line), operand.depth_stride
+        count = -(-depth // UNROLL)
+        part = e.mul(b, e.div(b, tile, lines), count)
+        inside = e.add(b, e.mul(b, part, step), e.mul(b, e.rem(b, tile, lines), line))
+        tiles = lines * UNROLL
+    else:  # each tile a line of all columns; where tiles are few, some lines stay out
+        lines, step, count = -(-depth // line), operand.outer_stride, width
+        apart = -(-lines // plan.row_block)
+        inside = e.mul(b, tile, line * apart)
+        tiles = -(-lines // apart)
+    needed = b.icmp_signed("<", tile, e.i64(tiles))
+    first = e.element(b, source, e.add(b, origin, inside), e.element_type(plan.dtype))
+    return first, b.select(needed, e.i64(step), e.i64(0)), e.i64(count - 1)
