@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from random_graphs import GraphCase, graph_cases
 from regressions import GRAPHS
@@ -24,7 +24,7 @@ import ranvier as rv
 from ranvier.dtypes import is_floating
 from ranvier.graph.evaluate import evaluate
 from ranvier.graph.simplify import PASSES
-from ranvier.graph.tensor import Tensor
+from ranvier.graph.tensor import REGISTRY, Tensor
 from ranvier.graph.walk import topological
 
 ENGINES = ("reference", "native")
@@ -190,10 +190,10 @@ def test_regression_over_several_steps(name: str, engine: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_generator_covers_every_op(dtype: str) -> None:
-    """Some of a few hundred graphs use each op, gradients, and every kind of update."""
+    """Some of a thousand or so graphs use each op, gradients, and every kind of update."""
     seen: set[str] = set()
 
-    @settings(max_examples=400)
+    @settings(max_examples=300)
     @given(graph_cases(dtype))
     def collect(case: GraphCase) -> None:
         seen.update(tensor.op.name for tensor in topological(case.roots))
@@ -203,8 +203,11 @@ def test_the_generator_covers_every_op(dtype: str) -> None:
         seen.update({"update"} if updates else ())
         seen.update({"crossing"} if crossing else ())
 
-    collect()
-    from ranvier.graph.tensor import REGISTRY
-
     wanted = {name for name, op in REGISTRY.items() if op.__module__.startswith("ranvier.")}
-    assert wanted | {"grad", "update", "crossing"} <= seen
+    wanted |= {"grad", "update", "crossing"}
+    # Which graphs a seed leads to depends on Hypothesis, and on constants in all of the code.
+    for number in range(8):
+        seed(number)(collect)()
+        if wanted <= seen:
+            return
+    raise AssertionError(f"no graph has {sorted(wanted - seen)}")

@@ -134,6 +134,32 @@ def test_strides(left: str, right: str) -> None:
     check(view(45, 37, left), view(37, 50, right))
 
 
+def test_a_left_operand_whose_rows_repeat_or_run_backwards_is_read_where_it_lies() -> None:
+    check(np.broadcast_to(random((1, 37)), (45, 37)), random((37, 50)))
+    check(random((45, 37))[::-1], random((37, 50)))
+    check(random((37, 45)).T[:, ::-1], random((37, 50)))
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "strides", "packed"),
+    [
+        (512, 784, (784, 1), False),  # row-major
+        (512, 1024, (1024, 1), True),  # its rows meet in one set of the L1 cache
+        (512, 128, (1, 784), False),  # transposed
+        (512, 128, (1, 512), True),  # its columns meet in two
+        (250, 2000, (1, 250), False),  # several K blocks, four columns to a page
+        (512, 2000, (1, 784), True),  # a page for each column
+        (512, 784, (2 * 784, 2), True),
+    ],
+)
+def test_which_left_operands_are_packed(
+    m: int, k: int, strides: tuple[int, int], packed: bool
+) -> None:
+    plan = plan_matmul((), m, 512, k, FLOAT32, example_host("avx512"))
+    assert plan.packs_a(*strides) == packed
+    assert not plan_matmul((), m, 1, k, FLOAT32, example_host("avx512")).packs_a(*strides)
+
+
 def test_transposed_operands_shorter_than_a_vector() -> None:
     check(random((20, 3)), random((21, 3)).T)
 

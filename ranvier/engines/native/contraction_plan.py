@@ -149,11 +149,17 @@ class MatmulPlan:
     def packs_a(self, row_stride: int, depth_stride: int) -> bool:
         """Whether to pack an A with these strides, in elements, before the product.
 
-        Not where its tiles are used once; nor where its rows lie side by side, one K block
-        suffices, and its columns do not crowd into a few sets of the L1 cache.
+        Not where its tiles are used once; nor where its rows, or its columns, lie side by side
+        and a tile of it, read where it is, neither crowds into a few sets of the L1 cache nor
+        brings a page for every column of several K blocks.
         """
-        step = gcd(depth_stride * self.dtype.itemsize, _PAGE)
-        in_place = row_stride == 1 and self.depth.pieces == 1 and step <= _PAGE // 16
+        rows_apart, columns_apart = (n * self.dtype.itemsize for n in (row_stride, depth_stride))
+        if depth_stride == 1:
+            in_place = gcd(rows_apart, _PAGE) <= _PAGE // 2
+        elif row_stride == 1 and self.depth.pieces == 1:
+            in_place = gcd(columns_apart, _PAGE) <= _PAGE // 4
+        else:
+            in_place = row_stride == 1 and columns_apart <= _PAGE // 4
         return self.reuses_a and not in_place
 
     @property

@@ -14,9 +14,9 @@ from ranvier.engines.native.emit.microkernel import microkernel
 from ranvier.engines.native.emit.pack import (
     Operand,
     Side,
-    batch_offset,
     copy_panel,
     packed_panel,
+    panel_origin,
     side_a,
     side_b,
 )
@@ -85,9 +85,9 @@ def emit_matmul(
 
     An operand is given by the buffer of its packed form, or strided; then each thread packs a
     tile of A or a panel of B when it comes to it. That is better for B always, unless the packed
-    B is at hand anyway, and for A unless `plan.reuses_a`. A strided A whose rows lie side by
-    side (a transposed matrix) is read where it is. `partial_slot` names the buffer of
-    partial sums (`plan.partial_size` elements); it is needed where that is not 0, else unused.
+    B is at hand anyway, and for A unless `plan.reuses_a`. A strided A whose rows or
+    columns lie side by side is read where it is. `partial_slot` names the buffer of partial
+    sums (`plan.partial_size` elements); it is needed where that is not 0, else unused.
 
     Segments of K blocks are the outermost loop; within one, every thread passes over its own
     tiles, a run at a time, so that a block of A stays in the L2 cache; within a run, K block
@@ -152,15 +152,19 @@ def _left_tile(
 ) -> tuple[Value, Value]:
     """Where a tile of A begins, and how far its columns lie apart, in elements."""
     if isinstance(operand, Operand) and operand.contiguous:
-        row, depth = e.piece_start(b, plan.rows, piece), e.piece_start(b, plan.depth, block)
-        index = e.add(b, batch_offset(b, plan.batch, operand.batch_strides, batch), row)
-        index = e.add(b, index, e.mul(b, depth, operand.depth_stride))
-        address = e.element(
-            b, buffers.a, e.add(b, index, operand.offset), e.element_type(plan.dtype)
-        )
+        depth = e.piece_start(b, plan.depth, block)
+        origin = panel_origin(b, side_a(plan), operand, batch, piece, depth)
+        address = e.element(b, buffers.a, origin, e.element_type(plan.dtype))
         return address, e.i64(operand.depth_stride)
     tile = _pack(b, side_a(plan), operand, buffers.a, buffers.a_tile, batch, piece, block)
     return tile, e.piece_size(b, plan.rows, piece)
+
+
+def _row_step(operand: int | Operand) -> int:
+    """How far the rows of a tile of A lie apart, in elements; 1 where it is packed."""
+    if isinstance(operand, Operand) and operand.contiguous:
+        return operand.outer_stride
+    return 1
 
 
 def _pack(
@@ -252,17 +256,23 @@ def _emit_run(
         if isinstance(b_operand, Operand):
             ahead = lines_ahead(b, plan, b_operand, buffers.b, coming, b.sub(piece, run.first))
         arguments = [a_tile, a_step, b_panel, count, tile, block, *ahead]
-        _call_microkernel(b, host, plan, rows, vectors, arguments)
+        _call_microkernel(b, host, plan, rows, vectors, _row_step(a_operand), arguments)
         with b.if_then(last):
             b.call(epilogue.finish, part)
 
 
 def _call_microkernel(
-    b: Value, host: TileHost, plan: MatmulPlan, rows: Value, vectors: Value, arguments: list[Value]
+    b: Value,
+    host: TileHost,
+    plan: MatmulPlan,
+    rows: Value,
+    vectors: Value,
+    row_step: int,
+    arguments: list[Value],
 ) -> None:
-    """Call the micro-kernel whose tile has the given rows and vectors."""
+    """Call the micro-kernel of the tile's rows and vectors, whose rows of A lie so far apart."""
     for height, width in plan.microkernels:
-        kernel = microkernel(b.module, host, plan.dtype, height, width)
+        kernel = microkernel(b.module, host, plan.dtype, height, width, row_step)
         fits = b.and_(
             b.icmp_signed("==", rows, e.i64(height)), b.icmp_signed("==", vectors, e.i64(width))
         )

@@ -30,8 +30,13 @@ Fetch = Callable[[Value, Value], tuple[list[Value], list[Value]]]
 """Given the builder and k, the scalars A[:, k] and the vectors of B[k, :]."""
 
 
-def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors: int) -> Value:
+def microkernel(
+    module: Value, host: TileHost, dtype: DType, rows: int, vectors: int, row_step: int = 1
+) -> Value:
     """The function that computes one tile from A and packed B, emitted once per module.
+
+    A's rows lie `row_step` elements apart, a number known here, so that all of them share one
+    address register; 1 where A is packed.
 
     Its arguments: ptr a, column k of the tile at a + k * step; i64 step, in elements: `rows`
     where A is packed; ptr b [k][vectors * lanes]; i64 k; ptr tile, row-major
@@ -40,6 +45,8 @@ def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors:
     each turn of `UNROLL` steps asks for the next one, and again for number `last` from then on.
     """
     name = f"tile_{dtype.name}_{rows}x{vectors}"
+    if row_step != 1:
+        name += f"_by{row_step}"
     found = module.globals.get(name)
     if found is not None:
         return found
@@ -50,7 +57,8 @@ def microkernel(module: Value, host: TileHost, dtype: DType, rows: int, vectors:
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
     cells = _cells(b, tile, rows * vectors, vector)
     sums = [ir.Constant(vector, None)] * len(cells)
-    steps = _Rows(a, step, rhs, dtype, tuple(range(rows)), vectors, vector)
+    offsets = tuple(row * row_step for row in range(rows))
+    steps = _Rows(a, step, rhs, dtype, offsets, vectors, vector)
 
     def ask(k: Value) -> None:
         line = e.minimum(b, b.lshr(k, e.i64(UNROLL.bit_length() - 1)), last)

@@ -39,8 +39,8 @@ class Operand:
 
     @property
     def contiguous(self) -> bool:
-        """Whether neighbours along the outer axis are neighbours in memory."""
-        return self.outer_stride == 1
+        """Whether neighbours along one of the axes are neighbours in memory."""
+        return self.outer_stride == 1 or self.depth_stride == 1
 
 
 @dataclass(frozen=True)
