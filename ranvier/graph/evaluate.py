@@ -35,16 +35,17 @@ def evaluate_all(
 
     Tensors in `given`, program inputs or any others, have the value that stands there.
     """
-    values = dict(given)
+
+    def stored(tensor: Tensor, value: np.ndarray) -> np.ndarray:
+        wide = widen and tensor.dtype == dtypes.float32
+        return np.asarray(value, np.float64 if wide else None)
+
+    values = {tensor: stored(tensor, value) for tensor, value in given.items()}
     with np.errstate(all="ignore"):
         for tensor in order:
-            if tensor in given:
-                value = np.asarray(given[tensor])
-            else:
-                value = _compute(tensor, [values[source] for source in tensor.inputs], widen)
-            if widen and tensor.dtype == dtypes.float32:
-                value = np.asarray(value, np.float64)
-            values[tensor] = value
+            if tensor not in given:
+                sources = [values[source] for source in tensor.inputs]
+                values[tensor] = stored(tensor, _compute(tensor, sources, widen))
     return values
 
 

@@ -238,3 +238,16 @@ def products_that_cancel_exactly(dtype: str) -> GraphCase:
         return {"y": p + (-p), "z": p * 1.5 - p * 1.5}
 
     return _case(dtype, {"x": (5, 33)}, build)
+
+
+@graph
+def a_long_sum_of_equal_numbers(dtype: str) -> GraphCase:
+    """All its roundings go one way, and padding keeps the loops from becoming one."""
+    shift = rv.Parameter(np.asarray(0.3, dtype), name="shift")
+
+    def build(x: Tensor) -> Mapping[str, Tensor]:
+        y = rv.pad(x, ((2, 2), (2, 0), (0, 2)))
+        loss = (y - shift).mean() + (y * y).mean()
+        return {"loss": loss, "grad": rv.gradients(loss, [shift])[0]}
+
+    return _case(dtype, {"x": (15, 15, 2)}, build, (shift,))

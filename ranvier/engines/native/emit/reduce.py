@@ -47,34 +47,47 @@ def accumulator(b: Value, x: Reduce, loops: Loops) -> Accumulator:
     source = loops.body.instructions[x.arg].dtype
     if isinstance(x.op, ArgMax):
         return _ArgMaximum(b, source, loops)
-    empty = 0 in loops.body.columns
-    return _Fold(b, x, source, loops, empty)
+    return Fold(b, x, source, loops)
 
 
-class _Fold(Accumulator):
-    """Sum, max or min."""
+class Fold(Accumulator):
+    """Sum, max or min.
 
-    def __init__(self, b: Value, x: Reduce, dtype: DType, loops: Loops, empty: bool) -> None:
+    A sum that `rounds` is added up in parts: the last of `slots` holds the innermost.
+    """
+
+    def __init__(self, b: Value, x: Reduce, dtype: DType, loops: Loops) -> None:
         self.dtype = dtype
         self.across = loops.style == "row" and loops.lanes > 0
         self.name = COMBINED[type(x.op)]
+        self.rounds = self.name == "add" and dtypes.is_floating(dtype)
         self.type = value_type(dtype, loops.lanes)
-        self.identity = _identity(self.name, dtype, empty)
-        self.slot = b.alloca(self.type)
+        self.identity = _identity(self.name, dtype, empty=0 in loops.body.columns)
+        self.slots = [b.alloca(self.type)]
 
     def reset(self, b: Value) -> None:
-        b.store(literal(self.type, self.identity), self.slot)
+        b.store(literal(self.type, self.identity), self.slots[-1])
+
+    def open(self, b: Value) -> None:
+        """Begin a part."""
+        with b.goto_entry_block():
+            self.slots.append(b.alloca(self.type))
+        self.reset(b)
+
+    def close(self, b: Value) -> None:
+        """Add the part to those before."""
+        part = b.load(self.slots.pop(), typ=self.type)
+        self._take(b, part)
 
     def add(self, b: Value, value: Value, point: Point, column: Value) -> None:
         value = _spread(b, value, point)
         if self.across:
             value = _neutral(b, value, point, self.identity)
             value = _widened(b, value, self.type, self.identity)
-        so_far = b.load(self.slot, typ=self.type)
-        b.store(self._combine(b, so_far, value), self.slot)
+        self._take(b, value)
 
     def result(self, b: Value) -> Value:
-        total = b.load(self.slot, typ=self.type)
+        total = b.load(self.slots[-1], typ=self.type)
         if not self.across:
             return total
         while total.type.count > 1:
@@ -83,6 +96,10 @@ class _Fold(Accumulator):
             high = e.shuffle(b, total, total, range(half, 2 * half))
             total = self._combine(b, low, high)
         return b.extract_element(total, e.i64(0))
+
+    def _take(self, b: Value, value: Value) -> None:
+        so_far = b.load(self.slots[-1], typ=self.type)
+        b.store(self._combine(b, so_far, value), self.slots[-1])
 
     def _combine(self, b: Value, left: Value, right: Value) -> Value:
         return TABLE[self.name](b, self.dtype, [left, right])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -20,7 +19,9 @@ from ranvier.engines.native.emit.body import (
     plan_body,
 )
 from ranvier.engines.native.emit.builder import Value
-from ranvier.engines.native.emit.reduce import Accumulator, accumulator
+from ranvier.engines.native.emit.cascade import added, cascade
+from ranvier.engines.native.emit.cascade import loop as cascade_loop
+from ranvier.engines.native.emit.reduce import Accumulator, Fold, accumulator
 from ranvier.engines.native.host import Host
 from ranvier.engines.native.kernels import Body, Place, Reduce, RowKernel, Store
 from ranvier.engines.native.loops import Loops, shape_loops
@@ -127,28 +128,36 @@ class _Rows:
         """One pass over the inner loops, for the reductions and stores `targets`."""
         body, loops = self.body, self.loops
         numbers = self.plan.slice(targets)
-        outer = body.columns if loops.style == "column" or not loops.lanes else body.columns[:-1]
-        with _nest(self.b, outer) as indices:
-            rows = unit.indices[: body.rows]
-            if loops.style == "column" or not loops.lanes:
+        sums = [self.sums[i] for i in targets if i in self.sums]
+        rounded = [x for x in sums if isinstance(x, Fold) and x.rounds]
+        rows, nest = unit.indices[: body.rows], [range(n) for n in body.columns]
+        if loops.style == "column" or not loops.lanes:
+            with cascade(self.b, nest, 1, rounded) as indices:
                 self._emit_point(numbers, replace(unit, indices=(*rows, *indices)), at)
-                return
-            prefix = (*rows, *indices)
-            self._emit_vectors(numbers, prefix, block, at)
+            return
+        length, lanes = body.domain[-1], loops.lanes
+        vectors = added(range(length // lanes), 1) + (length % lanes > 0)
+        with cascade(self.b, nest[:-1], vectors, rounded) as indices:
+            self._emit_vectors(numbers, (*rows, *indices), block, at, rounded)
 
     def _emit_vectors(
-        self, numbers: Sequence[int], prefix: Sequence[Value], block: Value, at: Evaluator
+        self,
+        numbers: Sequence[int],
+        prefix: Sequence[Value],
+        block: Value,
+        at: Evaluator,
+        rounded: Sequence[Fold],
     ) -> None:
         """The innermost loop of row style: whole vectors, then the rest under a mask."""
         b, lanes, length = self.b, self.loops.lanes, self.body.domain[-1]
         whole, vector = length // lanes * lanes, len(self.body.domain) - 1
-        start, stop, end = e.i64(0), e.i64(whole), e.i64(length)
+        end, loop = e.i64(length), cascade_loop(b, range(0, whole, lanes), 1, rounded)
         if self._blocks > 1:
             start = e.mul(b, block, self.loops.block)
             end = e.minimum(b, b.add(start, e.i64(self.loops.block)), length)
-            stop = e.minimum(b, end, whole)
+            loop = e.loop(b, start, e.minimum(b, end, whole), lanes)
         if whole:
-            with e.loop(b, start, stop, lanes) as i:
+            with loop as i:
                 self._emit_point(numbers, Point((*prefix, i), vector, lanes), at)
         if whole != length:
             rest = length - whole
@@ -186,13 +195,3 @@ def delinearized(b: Value, flat: Value, box: Shape) -> list[Value]:
     if box:
         indices.append(flat)
     return indices[::-1]
-
-
-@contextmanager
-def _nest(b: Value, box: Shape) -> Iterator[list[Value]]:
-    """Loops over a box, the last innermost; yields the indices."""
-    if not box:
-        yield []
-        return
-    with e.loop(b, 0, box[0]) as i, _nest(b, box[1:]) as rest:
-        yield [i, *rest]
