@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
 
-from ranvier.engines.native.group import CONTRACTIONS, Draft
+from ranvier.engines.native.draft import CONTRACTIONS, Draft
 from ranvier.engines.native.indexmap import Affine, Guard, IndexMap
 from ranvier.engines.native.inset import Inset
 from ranvier.engines.native.kernels import (

@@ -10,28 +10,19 @@ depends only on kernels before it, so the kernels never form a cycle.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 
+from ranvier.engines.native.draft import CONTRACTIONS, INDEXED, Draft, Grouping, is_leaf
 from ranvier.engines.native.indexmap import VIEWS, Affine, IndexMap, common_refinement, identity
 from ranvier.engines.native.inset import find_insets
-from ranvier.engines.native.pull import Pulled, Read, Unsplittable, pull
-from ranvier.graph.leaves import Constant, Input, State
-from ranvier.graph.ops.contraction import MatMul
-from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient
-from ranvier.graph.ops.indexing import ScatterAdd, Take
+from ranvier.engines.native.pull import Pulled, Unsplittable, pull
+from ranvier.engines.native.recompute import recomputed_too_often, repeats
 from ranvier.graph.ops.movement import Concatenate, Pad, Reshape
 from ranvier.graph.ops.pointwise import Pointwise
-from ranvier.graph.ops.random import Random
 from ranvier.graph.ops.reduction import Reduction
 from ranvier.graph.tensor import Shape, Tensor
 from ranvier.graph.walk import topological
-
-CONTRACTIONS = (MatMul, Convolution, ConvolutionWeightGradient)
-"""Ops whose kernels are loops round the micro-kernel."""
-
-INDEXED = (Take, ScatterAdd, Random)
-"""Ops with a kernel of their own, which reads and writes whole contiguous arrays."""
 
 SMALL = 512
 """Elements of a tensor that is computed ahead of all others."""
@@ -41,59 +32,6 @@ FULL_ROWS = 64
 
 LOOK_BACK = 8
 """How many of the latest kernels a tensor may join."""
-
-
-@dataclass
-class Draft:
-    """A kernel that is still growing. Maps are over its domain, whose first dimensions are rows.
-
-    anchors: the tensors computed here, each with its map.
-    inner: for each reduction among them, the map of its input.
-    orders: the orders of all dimensions in which an element-level tensor may lie in memory.
-    reads: what is read, in a fixed order, so that equal graphs have equal programs.
-    """
-
-    kind: str
-    domain: Shape
-    rows: int
-    anchors: dict[Tensor, IndexMap] = field(default_factory=dict)
-    inner: dict[Tensor, IndexMap] = field(default_factory=dict)
-    orders: list[tuple[int, ...]] = field(default_factory=list)
-    reads: dict[Tensor, None] = field(default_factory=dict)
-    inlined: set[tuple[Tensor, bool]] = field(default_factory=set)
-
-    def refine(self, pieces: Sequence[Shape]) -> None:
-        """Split dimension i into pieces[i], in all maps."""
-        starts = [sum(len(p) for p in pieces[:i]) for i in range(len(pieces))]
-        self.rows = sum(len(p) for p in pieces[: self.rows])
-        self.domain = tuple(n for piece in pieces for n in piece)
-        for maps in (self.anchors, self.inner):
-            for node, where in maps.items():
-                maps[node] = where.refined(pieces)
-        self.orders = [
-            tuple(starts[d] + i for d in order for i in range(len(pieces[d])))
-            for order in self.orders
-        ]
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """The result: kernels in dependency order, and the index of each anchor's kernel.
-
-    `insets` maps each tensor that is stored inside a padded one to that.
-    """
-
-    drafts: list[Draft]
-    home: dict[Tensor, int]
-    insets: Mapping[Tensor, Tensor]
-
-    def available(self, node: Tensor) -> bool:
-        """Whether a kernel stores `node`, or the caller holds it."""
-        return node in self.home or is_leaf(node)
-
-    def contiguous(self, node: Tensor) -> bool:
-        """Whether `node` lies in memory without gaps."""
-        return node not in self.insets
 
 
 def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
@@ -118,7 +56,7 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
             (gapless if blocked.node in insets else stored).add(blocked.node)
             continue
         stored |= grouper.stored - set(insets)
-        wasteful = _recomputed_too_often(grouping) - stored if fuse else set()
+        wasteful = recomputed_too_often(grouping) - stored if fuse else set()
         if not wasteful:
             return grouping
         stored |= wasteful
@@ -137,11 +75,6 @@ def _made_of_state(order: Sequence[Tensor]) -> set[Tensor]:
         if is_leaf(node) or (cheap and all(source in early for source in node.inputs)):
             early.add(node)
     return early
-
-
-def is_leaf(node: Tensor) -> bool:
-    """Whether `node` lies in memory before the step begins."""
-    return isinstance(node, State) or isinstance(node.op, Input | Constant)
 
 
 def _needed_in_memory(order: Iterable[Tensor], roots: Iterable[Tensor], fuse: bool) -> set[Tensor]:
@@ -365,7 +298,7 @@ class _Grouper:
         draft.reads.update(dict.fromkeys(read.node for read in pulled.reads))
         for inlined, at in pulled.inlined:
             if inlined is not node:
-                draft.inlined.add((inlined, _repeats(at, draft)))
+                draft.inlined.add((inlined, repeats(at, draft)))
         self.home[node] = k
 
 
@@ -423,55 +356,3 @@ def _box(shape: Shape, axes: Iterable[int]) -> tuple[IndexMap, Shape]:
     unit = identity(domain).axes
     found = {a: unit[i] for i, a in enumerate(order)}
     return IndexMap(domain, tuple(found.get(a, zero) for a in range(len(shape)))), domain
-
-
-# ------------------------------------------------------------ when recomputing does not pay
-
-COSTS = {"divide": 4, "sqrt": 4, "rsqrt": 6, "exp": 10, "log": 10, "tanh": 14, "sigmoid": 14}
-COSTS |= {"erf": 14, "sin": 60, "cos": 60, "power": 60}
-REPEATED_LIMIT = 6
-"""Work that loops repeat for equal operands is done once if it costs more than this."""
-SHARED_LIMIT = 12
-"""Work that two kernels need is done once if it costs more than this."""
-
-
-def _repeats(where: IndexMap, draft: Draft) -> bool:
-    """Whether the kernel would compute this value again for equal operands.
-
-    Not where it depends on every loop, on all rows (computed once a row), or, in a kernel of
-    rows, on no loop at all (computed once).
-    """
-    used = [any(axis.terms[d] for axis in where.axes) for d in range(len(where.domain))]
-    rows, columns = used[: draft.rows], used[draft.rows :]
-    if all(used) or (all(rows) and not any(columns) and draft.kind == "rows"):
-        return False
-    return any(used) or draft.kind != "rows"
-
-
-def _recomputed_too_often(grouping: Grouping) -> set[Tensor]:
-    """The inlined tensors that several kernels, or the loops of one, compute again and again."""
-    kernels: dict[Tensor, int] = {}
-    repeated: set[Tensor] = set()
-    for draft in grouping.drafts:
-        for node in dict.fromkeys(node for node, _ in draft.inlined):
-            kernels[node] = kernels.get(node, 0) + 1
-        repeated.update(node for node, repeats in draft.inlined if repeats)
-    costs = _costs(kernels, grouping)
-    wasteful = {node for node in repeated if costs[node] > REPEATED_LIMIT}
-    shared = {n for n, count in kernels.items() if count > 1 and costs[n] > SHARED_LIMIT}
-    return {n for n in wasteful | shared if prod(n.shape) > 1 or n in wasteful}
-
-
-def _costs(nodes: Iterable[Tensor], grouping: Grouping) -> dict[Tensor, int]:
-    """The cost of computing each tensor from memory: ops and loads, bounded above."""
-    costs: dict[Tensor, int] = {}
-    for node in topological(nodes):
-        if node in grouping.home or is_leaf(node):
-            costs[node] = 0 if isinstance(node.op, Constant) and node.size == 1 else 2
-        else:
-            own = COSTS.get(node.op.name, 1) if isinstance(node.op, Pointwise) else 0
-            costs[node] = min(own + sum(costs[source] for source in node.inputs), 1000)
-    return costs
-
-
-__all__ = ["Draft", "Grouping", "Read", "group", "is_leaf"]

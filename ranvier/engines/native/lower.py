@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from ranvier.engines.native.contraction_plan import TileHost
-from ranvier.engines.native.group import INDEXED, is_leaf
+from ranvier.engines.native.draft import INDEXED, is_leaf
 from ranvier.engines.native.images_last import ImagesLast
 from ranvier.engines.native.pooling import POOLING, lower_pooling
 from ranvier.engines.native.spatial import CONVOLUTIONS, in_chunks, lower_convolution

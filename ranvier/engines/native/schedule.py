@@ -18,7 +18,8 @@ from ranvier.engines.native.convolution_plan import (
     plan_convolution,
     weight_gradient_loops,
 )
-from ranvier.engines.native.group import Draft, Grouping, group
+from ranvier.engines.native.draft import Draft, Grouping
+from ranvier.engines.native.group import group
 from ranvier.engines.native.hazards import separate_state
 from ranvier.engines.native.images_last import ImagesLastConvolution, ImagesLastWeightGradient
 from ranvier.engines.native.images_last_plan import (

@@ -1,0 +1,78 @@
+"""Drafts: kernels that are still growing, and the grouping of a graph into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ranvier.engines.native.indexmap import IndexMap
+from ranvier.graph.leaves import Constant, Input, State
+from ranvier.graph.ops.contraction import MatMul
+from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient
+from ranvier.graph.ops.indexing import ScatterAdd, Take
+from ranvier.graph.ops.random import Random
+from ranvier.graph.tensor import Shape, Tensor
+
+CONTRACTIONS = (MatMul, Convolution, ConvolutionWeightGradient)
+"""Ops whose kernels are loops round the micro-kernel."""
+
+INDEXED = (Take, ScatterAdd, Random)
+"""Ops with a kernel of their own, which reads and writes whole contiguous arrays."""
+
+
+@dataclass
+class Draft:
+    """A kernel that is still growing. Maps are over its domain, whose first dimensions are rows.
+
+    anchors: the tensors computed here, each with its map.
+    inner: for each reduction among them, the map of its input.
+    orders: the orders of all dimensions in which an element-level tensor may lie in memory.
+    reads: what is read, in a fixed order, so that equal graphs have equal programs.
+    """
+
+    kind: str
+    domain: Shape
+    rows: int
+    anchors: dict[Tensor, IndexMap] = field(default_factory=dict)
+    inner: dict[Tensor, IndexMap] = field(default_factory=dict)
+    orders: list[tuple[int, ...]] = field(default_factory=list)
+    reads: dict[Tensor, None] = field(default_factory=dict)
+    inlined: set[tuple[Tensor, bool]] = field(default_factory=set)
+
+    def refine(self, pieces: Sequence[Shape]) -> None:
+        """Split dimension i into pieces[i], in all maps."""
+        starts = [sum(len(p) for p in pieces[:i]) for i in range(len(pieces))]
+        self.rows = sum(len(p) for p in pieces[: self.rows])
+        self.domain = tuple(n for piece in pieces for n in piece)
+        for maps in (self.anchors, self.inner):
+            for node, where in maps.items():
+                maps[node] = where.refined(pieces)
+        self.orders = [
+            tuple(starts[d] + i for d in order for i in range(len(pieces[d])))
+            for order in self.orders
+        ]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The result: kernels in dependency order, and the index of each anchor's kernel.
+
+    `insets` maps each tensor that is stored inside a padded one to that.
+    """
+
+    drafts: list[Draft]
+    home: dict[Tensor, int]
+    insets: Mapping[Tensor, Tensor]
+
+    def available(self, node: Tensor) -> bool:
+        """Whether a kernel stores `node`, or the caller holds it."""
+        return node in self.home or is_leaf(node)
+
+    def contiguous(self, node: Tensor) -> bool:
+        """Whether `node` lies in memory without gaps."""
+        return node not in self.insets
+
+
+def is_leaf(node: Tensor) -> bool:
+    """Whether `node` lies in memory before the step begins."""
+    return isinstance(node, State) or isinstance(node.op, Input | Constant)

@@ -1,0 +1,59 @@
+"""When recomputing does not pay: which inlined tensors should be computed once and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+
+from ranvier.engines.native.draft import Draft, Grouping, is_leaf
+from ranvier.engines.native.indexmap import IndexMap
+from ranvier.graph.leaves import Constant
+from ranvier.graph.ops.pointwise import Pointwise
+from ranvier.graph.tensor import Tensor
+from ranvier.graph.walk import topological
+
+COSTS = {"divide": 4, "sqrt": 4, "rsqrt": 6, "exp": 10, "log": 10, "tanh": 14, "sigmoid": 14}
+COSTS |= {"erf": 14, "sin": 60, "cos": 60, "power": 60}
+REPEATED_LIMIT = 6
+"""Work that loops repeat for equal operands is done once if it costs more than this."""
+SHARED_LIMIT = 12
+"""Work that two kernels need is done once if it costs more than this."""
+
+
+def repeats(where: IndexMap, draft: Draft) -> bool:
+    """Whether the kernel would compute this value again for equal operands.
+
+    Not where it depends on every loop, on all rows (computed once a row), or, in a kernel of
+    rows, on no loop at all (computed once).
+    """
+    used = [any(axis.terms[d] for axis in where.axes) for d in range(len(where.domain))]
+    rows, columns = used[: draft.rows], used[draft.rows :]
+    if all(used) or (all(rows) and not any(columns) and draft.kind == "rows"):
+        return False
+    return any(used) or draft.kind != "rows"
+
+
+def recomputed_too_often(grouping: Grouping) -> set[Tensor]:
+    """The inlined tensors that several kernels, or the loops of one, compute again and again."""
+    kernels: dict[Tensor, int] = {}
+    repeated: set[Tensor] = set()
+    for draft in grouping.drafts:
+        for node in dict.fromkeys(node for node, _ in draft.inlined):
+            kernels[node] = kernels.get(node, 0) + 1
+        repeated.update(node for node, again in draft.inlined if again)
+    costs = _costs(kernels, grouping)
+    wasteful = {node for node in repeated if costs[node] > REPEATED_LIMIT}
+    shared = {n for n, count in kernels.items() if count > 1 and costs[n] > SHARED_LIMIT}
+    return {n for n in wasteful | shared if prod(n.shape) > 1 or n in wasteful}
+
+
+def _costs(nodes: Iterable[Tensor], grouping: Grouping) -> dict[Tensor, int]:
+    """The cost of computing each tensor from memory: ops and loads, bounded above."""
+    costs: dict[Tensor, int] = {}
+    for node in topological(nodes):
+        if node in grouping.home or is_leaf(node):
+            costs[node] = 0 if isinstance(node.op, Constant) and node.size == 1 else 2
+        else:
+            own = COSTS.get(node.op.name, 1) if isinstance(node.op, Pointwise) else 0
+            costs[node] = min(own + sum(costs[source] for source in node.inputs), 1000)
+    return costs
