@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ranvier.dtypes import DType
+from ranvier.errors import InputError
+
+VECTOR_BITS = "RANVIER_VECTOR_BITS"
+"""The environment variable that asks for narrower vectors than an x86 processor has."""
 
 _L1_DEFAULT = 32 << 10
 _L2_DEFAULT = 512 << 10
@@ -54,10 +58,13 @@ class Host:
 
 @functools.cache
 def host() -> Host:
-    """The machine that this process runs on."""
+    """The machine that this process runs on; RANVIER_VECTOR_BITS may narrow its vectors.
+
+    Raises InputError where that is no width of x86 vectors.
+    """
     from llvmlite import binding as llvm
 
-    features = dict(llvm.get_host_cpu_features())
+    features = _narrowed(dict(llvm.get_host_cpu_features()), os.environ.get(VECTOR_BITS, "512"))
     if features.get("avx512f"):
         # LLVM would otherwise split 64-byte vectors in two on many server processors.
         features["prefer-256-bit"] = False
@@ -124,6 +131,21 @@ def _vectors(triple: str, features: dict[str, bool]) -> tuple[int, int]:
     if features.get("avx2") and features.get("fma"):
         return 32, 16
     return 16, 16
+
+
+def _narrowed(features: dict[str, bool], bits: str) -> dict[str, bool]:
+    """The features without those that need vectors of more than so many bits."""
+    if bits not in _WIDER_THAN:
+        raise InputError(f"{VECTOR_BITS} is {bits!r}; use 128, 256 or 512, or leave it unset")
+    return {name: on and not name.startswith(_WIDER_THAN[bits]) for name, on in features.items()}
+
+
+_WIDER_THAN: dict[str, tuple[str, ...]] = {
+    "512": (),
+    "256": ("avx512", "avx10"),
+    "128": ("avx", "fma", "f16c", "xop", "vaes", "vpclmulqdq"),
+}
+"""The beginnings of the names of features that vectors of so many bits do without."""
 
 
 def _cores() -> int:
