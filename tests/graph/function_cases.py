@@ -425,3 +425,14 @@ def moments() -> Pairs:
     yield mean, np.average(x.mean(1), 0, w)
     centred = x - np.average(x.mean(1), 0, w)
     yield variance, np.average((centred**2).mean(1), 0, w)
+    outlier = np.zeros((1, 20_000))
+    outlier[0, 10_000] = 1000
+    for x in (outlier, outlier[:, ::-1] + 7, np.full((3, 5), 0.1)):
+        mean, variance = rv.moments(x)
+        yield mean, x.mean()
+        yield variance, x.var()
+    real = normal(40, 2) * 0.5 + 10_000
+    padded, w = np.concatenate([np.zeros((88, 2)), real]), np.repeat([0.0, 1.0], [88, 40])
+    mean, variance = rv.moments(padded, 0, rv.constant(w[:, None]))
+    yield mean, real.mean(0)
+    yield variance, real.var(0)

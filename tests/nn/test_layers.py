@@ -212,6 +212,29 @@ def test_batch_norm_leaves_out_samples_of_weight_zero() -> None:
         close(value(t.updates[buffer]), value(whole.updates[buffer]))
 
 
+def test_batch_norm_keeps_its_statistics_where_no_sample_counts() -> None:
+    layer, x = nn.BatchNorm(), normal(4, 3)
+    layer.build(x.shape)
+    layer.weights["mean"] = np.float32([1, 2, 3])
+    with trace(training=True, weights=rv.constant(np.zeros(4, np.float32))) as t:
+        y = value(layer(rv.constant(x)))
+    assert np.isfinite(y).all()
+    for buffer in layer.buffers().values():
+        np.testing.assert_array_equal(value(t.updates[buffer]), buffer.value)
+
+
+def test_the_variance_of_one_outlier_among_many_stays_right() -> None:
+    values = np.zeros((1 << 18, 2), np.float32)
+    values[1 << 17] = 1000 + 1 / 3
+    values[0, 1] = -1000
+    x = rv.input(values.shape, name="x")
+    mean, variance = rv.moments(x, 0)
+    found = rv.compile({"x": x}, {"m": mean, "v": variance})(x=values)
+    exact = values.astype(np.float64)
+    np.testing.assert_allclose(found["m"], exact.mean(0), atol=1e-5)
+    np.testing.assert_allclose(found["v"], exact.var(0), rtol=2e-4)
+
+
 def test_batch_norm_called_twice_moves_its_statistics_twice() -> None:
     layer, x = nn.BatchNorm(), normal(8, 2) + 3
     layer.build(x.shape)

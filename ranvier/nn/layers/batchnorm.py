@@ -6,8 +6,8 @@ from math import prod
 
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph import functions as f
-from ranvier.graph.compositions import mean
 from ranvier.graph.leaves import Buffer, Parameter
+from ranvier.graph.statistics import moments
 from ranvier.graph.tensor import Tensor
 from ranvier.nn import initializers
 from ranvier.nn.module import Module, by
@@ -60,34 +60,39 @@ class BatchNorm(Module):
         if not trace.training:
             scale = gain * f.rsqrt(running_variance + self.epsilon)
             return (x - running_mean) * scale + shift
-        batch_mean, variance, correction = _statistics(x, trace)
-        self._record(trace, running_mean, batch_mean)
-        self._record(trace, running_variance, variance * correction)
+        weights, counts = _weights(x, trace)
+        batch_mean, variance, correction = _statistics(x, weights)
+        self._record(trace, running_mean, batch_mean, counts)
+        self._record(trace, running_variance, variance * correction, counts)
         return (x - batch_mean) * (gain * f.rsqrt(variance + self.epsilon)) + shift
 
-    def _record(self, trace: Trace, running: Buffer, batch: Tensor) -> None:
-        batch = f.stop_gradient(batch)
+    def _record(self, trace: Trace, running: Buffer, batch: Tensor, counts: Tensor | None) -> None:
+        """Record the new running value; the old one where no sample of the batch counts."""
         old = trace.latest(running)
-        trace.record(running, old * self.momentum + batch * (1 - self.momentum))
+        new = old * self.momentum + f.stop_gradient(batch) * (1 - self.momentum)
+        trace.record(running, new if counts is None else f.where(counts, new, old))
 
 
-def _statistics(x: Tensor, trace: Trace) -> tuple[Tensor, Tensor, Tensor | float]:
-    """The mean and variance of each channel, and what makes the variance unbiased."""
-    axes = tuple(range(x.ndim - 1))
+def _weights(x: Tensor, trace: Trace) -> tuple[Tensor | None, Tensor | None]:
+    """The weights of the samples, if any, and whether one of them counts; if none does, all do."""
     if trace.weights is None:
-        elements = prod(x.shape[:-1])
-        middle = mean(x, axes)
-        return middle, mean((x - middle) * (x - middle), axes), elements / max(elements - 1, 1)
+        return None, None
     if trace.weights.shape != x.shape[:1]:
         raise ShapeError(
             f"the trace has {trace.weights.shape[0]} sample weights, the input {by(x.shape)} "
             f"{x.shape[0]} samples; keep the batch axis first"
         )
-    positions = prod(x.shape[1:-1])
     weights = f.cast(trace.weights, x.dtype)
-    total = f.sum(weights)
-    each = (weights / (total * float(positions))).reshape(-1, *(1,) * (x.ndim - 1))
-    middle = f.sum(x * each, axes)
-    variance = f.sum((x - middle) * (x - middle) * each, axes)
-    count = total * total / f.sum(weights * weights) * float(positions)
-    return middle, variance, count / f.maximum(count - 1, 1)
+    counts = f.greater(f.sum(weights), 0.0)
+    return f.where(counts, weights, 1.0), counts
+
+
+def _statistics(x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor | float]:
+    """The mean and variance of each channel, and what makes the variance unbiased."""
+    axes = tuple(range(x.ndim - 1))
+    if weights is None:
+        elements = prod(x.shape[:-1])
+        return *moments(x, axes), elements / max(elements - 1, 1)
+    each = f.reshape(weights, (-1, *(1,) * (x.ndim - 1)))
+    count = f.sum(weights) ** 2 / f.sum(weights * weights) * float(prod(x.shape[1:-1]))
+    return *moments(x, axes, each), count / f.maximum(count - 1, 1.0)
