@@ -314,6 +314,24 @@ def test_a_value_that_a_choice_hides_is_found_all_the_same(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_an_infinity_that_is_meant_is_no_error(engine: str) -> None:
+    """A mask of -inf before a softmax, the border of max pooling; but not what comes of them."""
+    x, mask = rv.input((2, 3), name="x"), np.array([[0, 1, 1], [0, 0, 1]], bool)
+    hidden = rv.where(rv.constant(mask), rv.constant(np.float32(-np.inf)), x)
+    outputs = {
+        "y": rv.softmax(hidden),
+        "largest": rv.max_pool(x.reshape(1, 2, 3, 1), 3, 2, 1),
+        "nothing": (hidden - hidden).sum(1),
+    }
+    for name in ("y", "largest"):
+        program = rv.compile({"x": x}, {name: outputs[name]}, engine=engine, check_finite=True)
+        assert np.isfinite(program(x=GOOD)[name]).all()
+    program = rv.compile({"x": x}, {"z": outputs["nothing"]}, engine=engine, check_finite=True)
+    with pytest.raises(NonFiniteError, match="step 0: subtract gave nan at"):
+        program(x=GOOD)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_unchecked_programs_compute_on(engine: str) -> None:
     x = rv.input((2, 3), name="x")
     program = rv.compile({"x": x}, {"y": rv.log(x)}, engine=engine)

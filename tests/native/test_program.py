@@ -16,7 +16,7 @@ from networks import STEPS, compiled, contents, restore, values
 import ranvier as rv
 from ranvier.engines.native import program as native
 from ranvier.engines.native.program import NativeProgram
-from ranvier.errors import CompileError
+from ranvier.errors import CompileError, InputError
 from ranvier.graph.tensor import REGISTRY
 
 
@@ -217,9 +217,13 @@ def test_other_options_that_change_kernels_have_other_code(
 
 
 def test_the_number_of_threads_does_not_change_the_code(folder: Path) -> None:
+    """Of a pointwise program, and of one with scratch memory for each thread."""
+    x, w = rv.input((2, 32, 32, 64), name="x"), rv.constant(np.ones((3, 3, 64, 64), np.float32))
     for threads in (1, 2, 5, None):
         rv.compile({}, {"y": _buffer((9,), 1) * 2.0}, threads=threads)
-    assert len(keys(folder)) == 1
+        program = rv.compile({"x": x}, {"y": rv.convolution(x, w, padding=1)}, threads=threads)
+        assert "winograd" in str(program.schedule)
+    assert len(keys(folder)) == 2
 
 
 def test_constants_are_data_and_not_code(folder: Path) -> None:
@@ -281,3 +285,43 @@ def test_release_twice() -> None:
     program()
     program.release()
     program.release()
+
+
+def test_a_profile_is_of_one_step_or_more() -> None:
+    program = compiled(STEPS["small"]())
+    with pytest.raises(InputError, match="profile: steps is 0; use 1 or more"):
+        program.profile(steps=0)
+
+
+def test_an_empty_batch_can_be_checked_and_bisected() -> None:
+    x, w, v = (
+        rv.input(shape, name=name) for name, shape in (("x", (0, 3)), ("w", (3, 4)), ("v", (4, 2)))
+    )
+    given = {"x": np.zeros((0, 3)), "w": np.ones((3, 4)), "v": np.ones((4, 2))}
+    given = {name: array.astype(np.float32) for name, array in given.items()}
+    program = rv.compile({"x": x, "w": w, "v": v}, {"y": x @ w @ v}, check_finite=True)
+    assert program(**given)["y"].shape == (0, 2)
+    assert program.bisect(**given) is None
+
+
+def test_numbers_too_small_to_be_normal_are_no_error() -> None:
+    x = rv.input((4,), name="x")
+    program = rv.compile({"x": x}, {"y": x * 0.5})
+    assert program.bisect(x=np.float32([1e-38, 2e-38, 0, 1e-40])) is None
+
+
+def test_numbers_in_bfloat16_are_moved() -> None:
+    x, c = rv.input((3,), rv.bfloat16, name="x"), rv.input((3,), rv.bool_, name="c")
+    chosen = rv.where(c, x, rv.constant(1.5, rv.bfloat16))
+    outputs = {"y": chosen, "z": rv.concatenate([x, rv.ones_like(x)], 0)}
+    given = {"x": np.array([2, 3, 4], rv.bfloat16), "c": np.array([True, False, True])}
+    found = rv.compile({"x": x, "c": c}, outputs)(**given)
+    assert found["y"].astype(np.float32).tolist() == [2, 1.5, 4]
+    assert found["z"].astype(np.float32).tolist() == [2, 3, 4, 1, 1, 1]
+
+
+def test_more_memory_than_there_is() -> None:
+    x = rv.input((1 << 24,), name="x")
+    outer = rv.tanh(rv.reshape(x, (-1, 1)) * rv.reshape(x, (1, -1)))
+    with pytest.raises(InputError, match=r"GB for its temporaries.*use a smaller batch"):
+        rv.compile({"x": x}, {"y": rv.sum(outer @ rv.reshape(x, (-1, 1)))})

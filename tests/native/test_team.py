@@ -5,16 +5,19 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from llvmlite import ir
 
+from ranvier.engines.native import team as team_module
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.main import ENTRY, Barrier, Call, Slot, Step, emit_main
 from ranvier.engines.native.host import Host, example_host, host
 from ranvier.engines.native.jit import Loaded, compile_object, load
-from ranvier.engines.native.team import new_context, team
+from ranvier.engines.native.team import Team, new_context, team
+from ranvier.errors import InputError
 
 SIZE = 64
 
@@ -156,6 +159,23 @@ def test_workers_are_kept_for_later_calls(mirror: Loaded) -> None:
     assert threading.active_count() == before
 
 
+def test_threads_that_the_system_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are kept for later calls."""
+    crew = Team()
+    crew._give_back(*crew._borrow(2))
+    real, left = team_module._Worker, iter([True])
+
+    def worker(give_back: Any) -> Any:
+        if next(left, False):
+            return real(give_back)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(team_module, "_Worker", worker)
+    with pytest.raises(InputError, match="does not start 4 threads; compile with a smaller"):
+        crew._borrow(4)
+    assert len(crew._idle) == 3
+
+
 def test_profile_counts_every_kernel(mirror: Loaded) -> None:
     context, _, _ = arrays(SIZE)
     profile = np.zeros(3, np.uint64)
@@ -286,8 +306,36 @@ print("whole")
 """
 
 
+TWO_SIGNALS = """
+import signal, time
+def handler(*_):
+    raise InterruptedError
+for number in (signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(number, handler)
+def strike():
+    time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    os.kill(os.getpid(), signal.SIGUSR2)
+for _ in range(10):
+    context[Slot.STEPS] = 1 << 60
+    threading.Thread(target=strike).start()
+    try:
+        team().run(program.address(ENTRY), context, 2)
+    except InterruptedError:
+        done = int(context[Slot.DONE])
+    try:
+        time.sleep(0.02)
+    except InterruptedError:
+        pass
+    assert int(context[Slot.DONE]) == done, "the workers run on"
+print("whole")
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
-@pytest.mark.parametrize("body", [INTERRUPT, INTERRUPTS], ids=["once", "often"])
+@pytest.mark.parametrize(
+    "body", [INTERRUPT, INTERRUPTS, TWO_SIGNALS], ids=["once", "often", "two at once"]
+)
 def test_interrupts_leave_the_state_whole(body: str) -> None:
     result = script(body)
     assert result.stdout.strip() == "whole", result.stderr

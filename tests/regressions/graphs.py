@@ -251,3 +251,44 @@ def a_long_sum_of_equal_numbers(dtype: str) -> GraphCase:
         return {"loss": loss, "grad": rv.gradients(loss, [shift])[0]}
 
     return _case(dtype, {"x": (15, 15, 2)}, build, (shift,))
+
+
+@graph
+def rows_taken_of_an_image_inside_its_border(dtype: str) -> GraphCase:
+    """Indexing ops read whole arrays; the padded convolution would have h lie with gaps."""
+    w = rv.constant(_values((3, 3, 4, 4), dtype, 5))
+
+    def build(x: Tensor) -> Mapping[str, Tensor]:
+        h = rv.relu(rv.convolution(x, w) + 1.0)
+        rows, places = np.array([3, 1, 0]), np.array([0, 1, 1, 0])
+        return {
+            "y": rv.convolution(h, w, padding=1),
+            "taken": rv.take(h, rv.constant(rows)),
+            "pixels": rv.take(h.reshape(-1, 4), rv.constant(rows)),
+            "added": rv.scatter_add(h, rv.constant(places), 2),
+        }
+
+    return _case(dtype, {"x": (4, 8, 7, 4)}, build)
+
+
+@graph
+def a_long_last_axis_below_few_rows(dtype: str) -> GraphCase:
+    def build(x: Tensor) -> Mapping[str, Tensor]:
+        return {"sum": x.sum((0, 1)), "max": x.max((0, 1))}
+
+    return _case(dtype, {"x": (2, 2, 70_000)}, build)
+
+
+@graph
+def windows_over_windows(dtype: str) -> GraphCase:
+    """Computed anew at each place, the work would multiply at every level."""
+
+    def build(x: Tensor) -> Mapping[str, Tensor]:
+        y = x
+        for _ in range(3):
+            y = rv.max_pool(y * 1.5, 5, 1, 2)
+        for _ in range(3):
+            x = rv.average_pool(x, 3, 1, 1)
+        return {"largest": y, "mean": x}
+
+    return _case(dtype, {"x": (1, 9, 8, 2)}, build)

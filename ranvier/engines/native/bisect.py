@@ -24,6 +24,9 @@ from ranvier.graph.verify import topological_above
 TOLERANCE = {dtypes.float32: 1e-4, dtypes.float64: 1e-9, dtypes.bfloat16: 1e-2}
 """How far a value may be off, relative to the largest magnitude of its tensor."""
 
+_TINY = {dtypes.float32: 2.0**-126, dtypes.float64: 2.0**-1022, dtypes.bfloat16: 2.0**-126}
+"""The smallest normal number; smaller ones may count as zero."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -72,7 +75,7 @@ def _compare(
         finite = np.isfinite(b)
         largest = float(np.max(np.abs(b[finite]), initial=0.0))
         with np.errstate(invalid="ignore"):
-            same |= finite & (np.abs(a - b) <= TOLERANCE[node.dtype] * largest)
+            same |= finite & (np.abs(a - b) <= TOLERANCE[node.dtype] * largest + _TINY[node.dtype])
     if same.all():
         return None
     at = tuple(int(i) for i in np.unravel_index(np.argmin(same), same.shape))

@@ -9,7 +9,7 @@ depends only on kernels before it, so the kernels never form a cycle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -44,7 +44,7 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
     small = _made_of_state(order)
     order.sort(key=lambda node: node not in small)
     stored = _needed_in_memory(order, roots, fuse)
-    gapless = set(roots)
+    gapless = set(roots) | {base for n in order for base in _read_whole(n)}
     while True:
         insets = find_insets([n for n in order if n in stored], gapless) if fuse else {}
         grouper = _Grouper(order, stored | set(insets), fuse, insets)
@@ -86,14 +86,16 @@ def _needed_in_memory(order: Iterable[Tensor], roots: Iterable[Tensor], fuse: bo
             for base in map(_below_views, node.inputs):
                 if isinstance(base.op, Pointwise | Concatenate | Pad):
                     stored.add(base)
-        elif isinstance(node.op, INDEXED):
-            for source in node.inputs:
-                base = source
-                while isinstance(base.op, Reshape):
-                    base = base.inputs[0]
-                if not is_leaf(base):
-                    stored.add(base)
+        stored.update(base for base in _read_whole(node) if not is_leaf(base))
     return stored
+
+
+def _read_whole(node: Tensor) -> Iterator[Tensor]:
+    """The tensors that the kernel of an indexing op reads as contiguous arrays."""
+    for base in node.inputs if isinstance(node.op, INDEXED) else ():
+        while isinstance(base.op, Reshape):
+            base = base.inputs[0]
+        yield base
 
 
 def _below_views(node: Tensor) -> Tensor:

@@ -263,7 +263,8 @@ class WinogradKernel(BodyKernel):
     plan: WinogradPlan
     left: Place
     right: Place
-    scratch: Place
+    scratch: Place = field(repr=False)
+    """Grows with the threads, of which the code knows nothing: so it is no part of its key."""
 
     def operands(self) -> tuple[Place, ...]:
         return self.left, self.right

@@ -171,8 +171,9 @@ def _by_image_rows(node: Tensor) -> Tensor:
     assert isinstance(op, Sum | Max | Min)
     if source.size < LONG_STATISTICS:
         return node
-    first = next(a for a in range(1, source.ndim) if prod(source.shape[:a]) >= CHUNKS)
-    if first == source.ndim - 1:
+    enough = (a for a in range(1, source.ndim - 1) if prod(source.shape[:a]) >= CHUNKS)
+    first = next(enough, None)
+    if first is None:
         return node
     rows = apply(type(op)(op.axes[first:]), source)
     return apply(type(op)(op.axes[:first]), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from threading import Lock
+from threading import RLock
 from time import perf_counter
 from typing import Any
 
@@ -50,12 +50,12 @@ class NativeProgram(Program):
         self.schedule = schedule(signature, options, self.host, self.threads)
         self._cost = sum((cost_of(k) for k in self.schedule.sequenced.kernels), Cost(0, 0))
         self._slots = _slots(self.schedule)
+        self._arena = _arena(self.schedule)
         self._loaded: Loaded | None = _load(self.schedule, self._slots, self.host)
-        self._arena = aligned_empty((self.schedule.arena.size,), np.dtype(np.uint8), 4096)
         self._context = new_context(len(self._slots))
         self._constants = self._bind_fixed()
         self._profile: Profile | None = None
-        self._lock = Lock()
+        self._lock = RLock()
 
     # ------------------------------------------------------------ running
 
@@ -165,6 +165,8 @@ class NativeProgram(Program):
         return whole if inset is None else inset.view(whole)
 
     def _temporary(self, place: Place) -> np.ndarray:
+        if not place.size:
+            return np.empty(place.shape, place.dtype)
         at = self.schedule.arena.offsets[place]
         return self._arena[at : at + place.nbytes].view(place.dtype).reshape(place.shape)
 
@@ -204,15 +206,18 @@ class NativeProgram(Program):
         """Run `steps` steps as a call does, and note the time of each kernel for `describe`."""
         from ranvier.engines.native.peak import measure_peak
 
+        if steps < 1:
+            raise InputError(f"profile: steps is {steps}; use 1 or more")
         ticks = np.zeros(len(self.schedule.sequenced.kernels) + 1, np.uint64)
-        self._context[Slot.PROFILE] = ticks.ctypes.data
-        start = perf_counter()
-        try:
-            outputs = self(steps=steps, **arrays)
-        finally:
-            self._context[Slot.PROFILE] = 0
-        seconds = perf_counter() - start
-        threads = int(self._context[Slot.THREADS])
+        with self._lock:  # a call of another thread would note its times too
+            self._context[Slot.PROFILE] = ticks.ctypes.data
+            start = perf_counter()
+            try:
+                outputs = self(steps=steps, **arrays)
+            finally:
+                self._context[Slot.PROFILE] = 0
+            seconds = perf_counter() - start
+            threads = int(self._context[Slot.THREADS])
         share = ticks[:-1] / max(int(ticks[:-1].sum()), 1)
         self._profile = Profile(share * seconds / steps, measure_peak(threads), threads)
         return outputs
@@ -225,9 +230,23 @@ class NativeProgram(Program):
         return describe_schedule(self.schedule, self._profile)
 
 
+def _arena(plan: Schedule) -> np.ndarray:
+    """The memory of all temporaries."""
+    try:
+        return aligned_empty((plan.arena.size,), np.dtype(np.uint8), 4096)
+    except MemoryError:
+        largest = max(plan.arena.offsets, key=lambda place: place.nbytes)
+        raise InputError(
+            f"the step needs {plan.arena.size / 1e9:.3g} GB for its temporaries, the largest "
+            f"{largest.nbytes / 1e9:.3g} GB ({largest}), more than there is; use a smaller batch"
+        ) from None
+
+
 def _slots(plan: Schedule) -> dict[Place, int]:
     """Number every place; the number is its slot in the pointer table."""
-    places = [*plan.leaves.values(), *plan.outputs.values(), *plan.arena.offsets]
+    # The arena's own order is by size, and so by the number of threads, which code must not be.
+    temporaries = sorted(plan.arena.offsets, key=lambda place: place.name)
+    places = [*plan.leaves.values(), *plan.outputs.values(), *temporaries]
     return {place: slot for slot, place in enumerate(dict.fromkeys(places))}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -18,9 +19,15 @@ from ranvier.graph.ops.movement import Concatenate, Reshape
 from ranvier.graph.ops.pointwise import Pointwise
 from ranvier.graph.tensor import Tensor
 
+MOST_MAPS = 9
+"""The places at which one kernel computes an element anew, instead of reading it: a 3x3 window's.
+
+Windows over windows, or doubling by slices, would else multiply the work at each level.
+"""
+
 
 class Unsplittable(Exception):  # noqa: N818 (a signal to the scheduler, not an error)
-    """A reshape that no affine map passes; its source must lie in memory."""
+    """What no affine map passes, or too many maps lead to; `node` must lie in memory."""
 
     def __init__(self, node: Tensor, view: Tensor | None = None) -> None:
         super().__init__(node)
@@ -59,9 +66,10 @@ class Memory(Protocol):
 def pull(seeds: Sequence[tuple[Tensor, IndexMap]], memory: Memory) -> Pulled:
     """Walk back from `seeds` through pointwise ops and views to tensors in memory.
 
-    Raises Unsplittable where a view is in the way.
+    Raises Unsplittable where a view is in the way, or an element is needed at too many places.
     """
     found = Pulled()
+    maps: Counter[Tensor] = Counter()
     seen: set[tuple[Tensor, IndexMap]] = set()
     stack = list(reversed(seeds))
     while stack:
@@ -72,6 +80,10 @@ def pull(seeds: Sequence[tuple[Tensor, IndexMap]], memory: Memory) -> Pulled:
         if memory.available(node):
             found.reads[Read(node, where.flat(node.shape), where.guards, where.axes)] = None
             continue
+        if isinstance(node.op, Pointwise | Concatenate) and node.size > 1:
+            maps[node] += 1
+            if maps[node] > MOST_MAPS:
+                raise Unsplittable(node)
         if isinstance(node.op, Pointwise):
             found.inlined[node, where] = None
         base, sources = sources_of(node, where, memory)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ranvier.engines.native.emit.main import Slot, context_slots
+from ranvier.errors import InputError
 from ranvier.graph.leaves import aligned_empty
 
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
@@ -81,11 +82,19 @@ class Team:
         """Take idle workers, and new ones where there are too few."""
         with self._lock:
             found = [self._idle.pop() for _ in range(min(count, len(self._idle)))]
-        return found + [_Worker(self._give_back) for _ in range(count - len(found))]
+        try:
+            while len(found) < count:
+                found.append(_Worker(self._give_back))
+        except RuntimeError:  # Python's word for a thread that the system does not start
+            self._give_back(*found)
+            raise InputError(
+                f"this system does not start {count} threads; compile with a smaller threads=…"
+            ) from None
+        return found
 
-    def _give_back(self, worker: _Worker) -> None:
+    def _give_back(self, *workers: _Worker) -> None:
         with self._lock:
-            self._idle.append(worker)
+            self._idle += workers
 
 
 @functools.cache
@@ -118,18 +127,28 @@ class _Job:
         a share that it has done.
         """
         failure: BaseException | None = None
-        while self._left:
+        while True:
             try:
-                if failure is not None:
-                    self._context[Slot.STOP] = 1
-                for index, worker in enumerate(self._crew):
-                    worker.inbox.put((self, index))
                 while self._left:
-                    self._all_back.acquire(timeout=_LOOK)
-            except BaseException as error:
+                    failure = self._wait(failure) or failure
+                break
+            except BaseException as error:  # a second signal, outside the lines that _wait guards
                 failure = error
         if failure is not None:
             raise failure
+
+    def _wait(self, failure: BaseException | None) -> BaseException | None:
+        """Hand out all shares and wait until all workers are back; return what broke the wait."""
+        try:
+            if failure is not None:
+                self._context[Slot.STOP] = 1
+            for index, worker in enumerate(self._crew):
+                worker.inbox.put((self, index))
+            while self._left:
+                self._all_back.acquire(timeout=_LOOK)
+        except BaseException as error:
+            return error
+        return None
 
     def start(self, index: int) -> bool:
         """Whether the share `index` is new; only its own worker asks."""

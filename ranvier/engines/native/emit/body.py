@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 from llvmlite import ir
 
-from ranvier.dtypes import DType
+from ranvier.dtypes import DType, bfloat16
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.access import Point, guard_mask, read, write
 from ranvier.engines.native.emit.builder import Value
@@ -173,7 +174,7 @@ class Evaluator:
         b, x = self.b, self.body.instructions[number]
         match x:
             case Literal():
-                self.values[number] = literal(value_type(x.dtype), x.value)
+                self.values[number] = literal(value_type(x.dtype), _bits(x))
             case Load():
                 guard = guard_mask(b, x.guards, point) if x.guards else None
                 base = self.address(x.place)
@@ -218,3 +219,10 @@ def addresses(b: Value, table: Value, slots: Mapping[Place, int]) -> Callable[[P
     """A function that loads each place's address from the pointer table once, right here."""
     known = {place: e.buffer(b, table, slot) for place, slot in slots.items()}
     return known.__getitem__
+
+
+def _bits(x: Literal) -> bool | int | float:
+    """A number as LLVM has it: bfloat16, which is only moved, as its bits."""
+    if x.dtype == bfloat16:
+        return int(np.asarray(x.value, bfloat16).view(np.uint16))
+    return x.value
