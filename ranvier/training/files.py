@@ -13,8 +13,6 @@ from typing import Any
 
 from ranvier.errors import RanvierError
 
-_LARGEST_JSON = 64 << 20
-
 
 class RunError(RanvierError, OSError):
     """A run folder, or a file of it, that is missing, damaged or cannot be written."""

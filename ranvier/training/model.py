@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -140,28 +141,28 @@ class Model:
             held = self._evaluation_feed(validation)
             measured = (self._program("evaluate", held), held)
         program = self._program("train", feed)
-        run = RunFolder(out) if out is not None else None
-        saved = run.begin(saving.config_of(self), resume) if run is not None else None
-        training = Training(
-            net=self.net,
-            objective=self.objective,
-            optimizer=self.optimizer,
-            program=program,
-            feed=feed,
-            validation=measured,
-            epochs=epochs + (self.epochs_done if saved is None else 0),
-            seed=seed,
-            callbacks=[as_callback(each) for each in callbacks],
-            run=run,
-            progress=shown_progress(progress),
-        )
-        training.epoch = self.epochs_done
-        if saved is not None:
-            training.restore(saved)
-        try:
-            return training.execute()
-        finally:
-            self.epochs_done = training.epoch
+        with RunFolder(out) if out is not None else nullcontext() as run:
+            saved = run.begin(saving.config_of(self), resume) if run is not None else None
+            training = Training(
+                net=self.net,
+                objective=self.objective,
+                optimizer=self.optimizer,
+                program=program,
+                feed=feed,
+                validation=measured,
+                epochs=epochs + (self.epochs_done if saved is None else 0),
+                seed=seed,
+                callbacks=[as_callback(each) for each in callbacks],
+                run=run,
+                progress=shown_progress(progress),
+            )
+            training.epoch = self.epochs_done
+            if saved is not None:
+                training.restore(saved)
+            try:
+                return training.execute()
+            finally:
+                self.epochs_done = training.epoch
 
     def evaluate(
         self,

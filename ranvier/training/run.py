@@ -10,10 +10,10 @@ the newest checkpoint is whole.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from ranvier.training.files import (
     write_atomically,
 )
 from ranvier.training.history import History, Record
+from ranvier.training.locks import LOCK, Lock
 from ranvier.training.tensors import load_arrays, save_arrays
 
 CONFIG = "config.json"
@@ -34,6 +35,7 @@ STATE = "state.safetensors"
 HISTORY = "history.jsonl"
 TIMINGS = "timings.jsonl"
 REPORT = "report.html"
+FILES = frozenset((CONFIG, WEIGHTS, STATE, HISTORY, TIMINGS, REPORT))
 
 _FREE = ("epochs", "version")
 """Settings in which a resumed run may differ from its beginning."""
@@ -92,46 +94,62 @@ class Checkpoint:
 
 
 class RunFolder:
-    """A folder that one run writes to; see the module."""
+    """A folder that one run writes to; see the module.
+
+    `begin` and `replace` lock it, until `close` or the end of a `with` block: no two runs write
+    to one folder.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._lock: Lock | None = None
 
     def __str__(self) -> str:
         return str(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other runs write to the folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def check(self, resume: bool) -> None:
         """Raise RunError where the folder holds something that a run would overwrite."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file, no folder; choose another path")
-        if self._taken() and not resume:
+        if not self._taken():
+            return
+        if not resume:
             raise RunError(
                 f"{self.path} exists already; resume it, choose another folder, or delete it"
             )
+        if not (self.path / STATE).exists():
+            self._require_run()
 
     def begin(self, config: Mapping[str, Any], resume: bool) -> Checkpoint | None:
         """Make the folder ready; return the checkpoint to go on from, or None to start anew.
 
-        Raises RunError where the folder holds something and `resume` is not set, and where it
-        holds a run with other settings; nothing is changed then.
+        Raises RunError where the folder holds something and `resume` is not set, where it holds
+        a run with other settings, and where another run writes to it; nothing is changed then.
         """
-        self.check(resume)
+        self._hold(lambda: self.check(resume))
         checkpoint = None
         if (self.path / STATE).exists():
             self._compare(load_json(self.path / CONFIG), config)
             checkpoint = Checkpoint.load(self.path / STATE)
-        elif self._taken() and not self._is_run():
-            raise RunError(f"{self.path} holds files but no run to resume; choose another folder")
-        new_folder(self.path)
         sweep(self.path)
         save_json(self.path / CONFIG, config)
         return checkpoint
 
     def replace(self, config: Mapping[str, Any]) -> None:
         """Make the folder ready for another model, in the place of a run or of nothing."""
-        if self._taken() and not (self.path / CONFIG).is_file():
-            raise RunError(f"{self.path} exists and holds no run; choose another folder")
-        new_folder(self.path)
+        self._hold(self._require_run)
         sweep(self.path)
         save_json(self.path / CONFIG, config)
 
@@ -161,29 +179,54 @@ class RunFolder:
         return self.path / STATE, checkpoint.weights
 
     def timings(self) -> list[dict[str, Any]]:
-        """Return what is known of the times of earlier epochs; a damaged line ends them."""
-        found = []
+        """Return what is known of the times of earlier epochs, without damaged lines."""
         try:
-            for line in (self.path / TIMINGS).read_text("utf-8").splitlines():
-                found.append(dict(json.loads(line)))
-        except (OSError, ValueError, TypeError):
-            pass
-        return found
+            lines = (self.path / TIMINGS).read_bytes().splitlines()
+        except OSError:
+            return []
+        return [found for line in lines if (found := _timing(line)) is not None]
 
     def save_timings(self, timings: Iterable[Mapping[str, Any]]) -> None:
         """Write the time of each epoch, the one thing that no two runs share."""
         lines = "".join(f"{json.dumps(dict(each))}\n" for each in timings)
         write_atomically(self.path / TIMINGS, lines.encode(), durable=False)
 
+    def _hold(self, check: Callable[[], None]) -> None:
+        """Make the folder and lock it, where `check` does not refuse what it holds.
+
+        That is checked twice: before anything is made, and when nobody else can write any more.
+        """
+        check()
+        new_folder(self.path)
+        self._lock = Lock(self.path)
+        check()
+
+    def _names(self) -> set[str]:
+        """The names in the folder, without what killed runs may have left."""
+        if not self.path.is_dir():
+            return {self.path.name} if self.path.exists() or self.path.is_symlink() else set()
+        return {each.name for each in self.path.iterdir() if not _left_behind(each.name)}
+
     def _taken(self) -> bool:
-        if self.path.is_dir():
-            return any(not each.name.endswith(".tmp") for each in self.path.iterdir())
-        return self.path.exists() or self.path.is_symlink()
+        return bool(self._names())
+
+    def _require_run(self) -> None:
+        """Raise RunError where there is anything but the files of a run."""
+        names = self._names()
+        if others := sorted(names - FILES):
+            raise RunError(
+                f"{self.path} holds no run, or other files beside it, such as {others[0]}; "
+                "choose another folder"
+            )
+        if names and not self._is_run():
+            raise RunError(f"{self.path} holds no run of ours, see {CONFIG}; choose another folder")
 
     def _is_run(self) -> bool:
-        """Whether all files are those that a run has before its first checkpoint."""
-        names = {each.name for each in self.path.iterdir() if not each.name.endswith(".tmp")}
-        return names <= {CONFIG, HISTORY, TIMINGS, WEIGHTS}
+        """Whether `config.json` is one that a run has written."""
+        try:
+            return "format" in load_json(self.path / CONFIG)
+        except RunError:
+            return False
 
     def _compare(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         found = _difference("", before, now)
@@ -193,6 +236,22 @@ class RunFolder:
                 f"{self.path} was begun with {key} = {json.dumps(old)}, not {json.dumps(new)}; "
                 "resume with the same settings, or choose another folder"
             )
+
+
+def _timing(line: bytes) -> dict[str, Any] | None:
+    """The time of an epoch; None for a line that does not tell it."""
+    try:
+        found = dict(json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    numbers = (found.get(key) for key in ("epoch", "seconds", "samples"))
+    return found if all(isinstance(each, int | float) for each in numbers) else None
+
+
+def _left_behind(name: str) -> bool:
+    """Whether a killed run leaves such a name: its lock, or a file of its own half written."""
+    begun = any(name.startswith(f".{file}.") for file in FILES)
+    return name == LOCK or (begun and name.endswith(".tmp"))
 
 
 def _difference(path: str, old: Any, new: Any) -> tuple[str, Any, Any] | None:

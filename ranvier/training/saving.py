@@ -49,18 +49,18 @@ def config_of(model: Model) -> dict[str, Any]:
 
 def save(model: Model, path: Path) -> None:
     """Write a model to a run folder."""
-    run = RunFolder(path)
     if not model.settings.inputs:
         raise InputError("the model has seen no data yet; fit it, or build it, before saving")
-    run.replace(config_of(model))
-    run.save_weights(model.net.weights, model.epochs_done, 0)
-    run.save(
-        Checkpoint(
-            weights=dict(model.net.weights),
-            optimizer={p: b.value for p, b in model.optimizer.state().items()},
-            epoch=model.epochs_done,
-        )
+    config = config_of(model)
+    checkpoint = Checkpoint(
+        weights=dict(model.net.weights),
+        optimizer={p: b.value for p, b in model.optimizer.state().items()},
+        epoch=model.epochs_done,
     )
+    with RunFolder(path) as run:
+        run.replace(config)
+        run.save_weights(checkpoint.weights, checkpoint.epoch, 0)
+        run.save(checkpoint)
 
 
 def load(

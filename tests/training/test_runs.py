@@ -207,7 +207,7 @@ def test_a_folder_that_exists_is_refused(tmp_path: Path) -> None:
     assert contents(tmp_path / "run") == before
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
-    with pytest.raises(RunError, match="holds files but no run"):
+    with pytest.raises(RunError, match="holds no run, or other files"):
         fit(classifier(), tmp_path / "other", resume=True)
 
 
@@ -251,6 +251,62 @@ def test_a_flipped_byte_is_found(tmp_path: Path, name: str) -> None:
     rv.load(run)
 
 
+# ---------------------------------------------------------------- one run to a folder
+
+
+def _blocked(folder: Path) -> list[str]:
+    """What a second process is told that resumes the run, or begins one, in the folder."""
+    script = (
+        "import sys; from pathlib import Path\n"
+        f"sys.path[:0] = [{str(Path(__file__).parent)!r}]\n"
+        "from test_runs import *\n"
+        "for resume in (True, False):\n"
+        "    try:\n        fit(classifier(), Path(sys.argv[1]), resume=resume)\n"
+        "    except RunError as error:\n        print(error)\n"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def test_a_run_that_is_alive_is_left_alone(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def intrude(training: Training, record: Any) -> None:
+        if record["epoch"] == 2:
+            (tmp_path / "run" / ".state.safetensors.mine.tmp").touch()
+            said.extend(_blocked(tmp_path / "run"))
+            assert (tmp_path / "run" / ".state.safetensors.mine.tmp").exists()
+            with pytest.raises(RunError, match="another run is writing"):
+                fit(classifier(), tmp_path / "run", resume=True)
+
+    fit(classifier(), tmp_path / "run", callbacks=[intrude])
+    assert len(said) == 2
+    assert "another run is writing to" in said[0]
+    assert "exists already" in said[1]
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_second_of_two_fresh_runs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    """It has found the folder free; before it locks it, the first begins, and perhaps ends."""
+    first, second = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+
+    def overtaken(path: Path) -> None:
+        monkeypatch.undo()
+        first.begin({"format": 1}, False)
+        if ended:
+            first.close()
+
+    monkeypatch.setattr("ranvier.training.run.new_folder", overtaken)
+    message = "exists already" if ended else "another run is writing"
+    with first, second, pytest.raises(RunError, match=message):
+        second.begin({"format": 1}, False)
+    with second:
+        second.begin({"format": 1}, True)
+
+
 # ---------------------------------------------------------------- saving and loading
 
 
@@ -268,12 +324,34 @@ def test_a_loaded_model_predicts_and_goes_on_alike(tmp_path: Path) -> None:
     assert np.array_equal(rv.load(tmp_path / "saved").predict(X), model.predict(X))
 
 
-def test_saving_over_other_files_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").touch()
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"thesis.tex": "all of it"},
+        {"config.json": '{"model_type": "bert"}'},
+        {"config.json": '{"model_type": "bert"}', "pytorch_model.bin": "w", "thesis.tex": "t"},
+    ],
+)
+def test_folders_of_others_are_left_alone(tmp_path: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
     model = classifier()
     model.fit(X, Y)
     with pytest.raises(RunError, match="holds no run"):
         model.save(tmp_path)
+    with pytest.raises(RunError, match="holds no run"):
+        fit(classifier(), tmp_path, resume=True)
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == files
+
+
+def test_a_run_with_other_files_beside_it_is_not_saved_over(tmp_path: Path) -> None:
+    model = classifier()
+    model.fit(X, Y, out=tmp_path / "run")
+    (tmp_path / "run" / "thesis.tex").touch()
+    before = contents(tmp_path / "run")
+    with pytest.raises(RunError, match=r"such as thesis\.tex"):
+        model.save(tmp_path / "run")
+    assert contents(tmp_path / "run") == before
 
 
 def test_one_s_own_classes_and_functions_are_passed(tmp_path: Path) -> None:
