@@ -3,8 +3,8 @@
 A feed says which inputs its program has, and yields what each call is given. `Resident` serves
 training on arrays in memory: the program gathers each batch's rows itself, by the epoch's
 permutation. `InOrder` serves evaluation and prediction. `Streamed` serves batches that come one
-by one, from disk for instance. The last, smaller batch is filled up with samples of weight 0,
-so that it runs through the same program and counts as what it is.
+by one, from disk for instance. The last, smaller batch is filled up with copies of a sample, of
+weight 0, so that it runs through the same program and counts as what it is.
 """
 
 from __future__ import annotations
@@ -150,7 +150,8 @@ class InOrder(Feed):
             )
             start += count
         if start == whole and (left := self.samples - whole * size):
-            yield Call(1, {name: _filled(a[-left:], size)[None] for name, a in given.items()}, left)
+            rest = _filled({name: a[-left:] for name, a in given.items()}, size)
+            yield Call(1, rest, left)
 
 
 class Streamed(Feed):
@@ -189,8 +190,7 @@ class Streamed(Feed):
             split = _as_batch(given)
             arrays = {_WEIGHTS: np.ones(len(split), np.float32), **_flat(split)}
             self._check(arrays, number)
-            filled = {name: _filled(a, self.batch_size)[None] for name, a in arrays.items()}
-            yield Call(1, filled, len(split))
+            yield Call(1, _filled(arrays, self.batch_size), len(split))
 
     def _visit(self) -> Iterator[Any]:
         if not self._once:
@@ -261,12 +261,18 @@ def _layout(arrays: Mapping[str, Array], start: int = 0) -> tuple[Any, ...]:
     return tuple((name, a.shape[start:], a.dtype.name) for name, a in arrays.items())
 
 
-def _filled(array: Array, size: int) -> Array:
-    """Zero rows after the rows of a batch that is too small; such weights are 0."""
-    missing = size - len(array)
-    if not missing:
-        return array
-    return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
+def _filled(arrays: Mapping[str, Array], size: int) -> dict[str, Array]:
+    """The arrays [1, size, …] of one step, a batch that may be too small filled up.
+
+    With its last row, whose weight there is 0: rows of zeros might give NaN, and 0 · NaN is NaN.
+    """
+    found = {}
+    for name, array in arrays.items():
+        if len(array) < size:
+            rows = np.repeat(array[-1:], size - len(array), 0)
+            array = np.concatenate([array, rows * 0 if name == _WEIGHTS else rows])
+        found[name] = array[None]
+    return found
 
 
 def _as_batch(given: Any) -> Split:

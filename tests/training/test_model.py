@@ -65,6 +65,32 @@ def test_evaluate_counts_the_last_batch_as_what_it_is() -> None:
     np.testing.assert_allclose(shares, probabilities, rtol=1e-5)
 
 
+def test_what_fills_the_last_batch_up_is_no_nan() -> None:
+    """Rows of zeros would be: log(0), and the share of a target of 0."""
+
+    class Log(nn.Module):
+        def __init__(self) -> None:
+            self.linear = nn.Linear(1)
+
+        def __call__(self, x: rv.Tensor) -> rv.Tensor:
+            return self.linear(rv.log(x))
+
+    def share(predictions: rv.Tensor, targets: rv.Tensor) -> rv.Tensor:
+        return rv.abs(predictions[:, 0] / targets - 1)
+
+    inputs, targets = np.abs(X) + 0.5, np.abs(X[:, 0]) + 0.5
+    model = rv.Model(Log(), "mean_squared_error", metrics=[share])
+    parts = [(inputs[rows], targets[rows]) for rows in (slice(64), slice(64, 90))]
+    record = model.fit(inputs, targets, batch_size=64, validation=(inputs, targets))[-1]
+    streamed = model.fit(parts)[-1]
+    found = model.predict(inputs)[:, 0]
+    for batch_size in (64, 128):
+        measured = model.evaluate(inputs, targets, batch_size=batch_size)
+        assert measured["share"] == pytest.approx(np.abs(found / targets - 1).mean(), 1e-5)
+    numbers = [value for each in (record, streamed) for value in each.values()]
+    assert np.isfinite(np.array(numbers, float)).all()
+
+
 def test_it_learns() -> None:
     model = classifier()
     history = model.fit(X, Y, epochs=150, validation=spirals(60, 1))
