@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -115,6 +115,16 @@ class Optimizer(Named):
             raise InputError(f"{self.name} has no state {unknown[0]!r}; it has {', '.join(known)}")
         for path, array in arrays.items():
             known[path].value = array
+
+    @property
+    def served(self) -> list[Parameter]:
+        """The parameters that it has made updates of."""
+        return list(self._slots)
+
+    def forget(self, states: Iterable[State]) -> None:
+        """Drop what is kept for these parameters; other state is left out."""
+        gone = set(states)
+        self._slots = {p: slots for p, slots in self._slots.items() if p not in gone}
 
     def fresh(self) -> Self:
         """Return an optimizer with the same settings and no history."""

@@ -40,11 +40,21 @@ def normalized(split: Split) -> Split:
     return replace(split, inputs=clean.inputs, targets=clean.targets, weights=clean.weights)
 
 
-def whole_split(data: Any, targets: Any = None, weights: Any = None) -> Split | None:
+def whole_split(
+    data: Any, targets: Any = None, weights: Any = None, what: str = "data"
+) -> Split | None:
     """Return the split that arrays, a pair or triple of them, a split or a dataset are.
 
-    None where `data` is an iterable of batches. Raises DataError for anything else.
+    None where `data` is an iterable of batches. Raises DataError, which calls it `what`, for
+    anything else, and where there are no rows.
     """
+    split = _whole_split(data, targets, weights, what)
+    if split is not None and not len(split):
+        raise DataError(f"{what}: there are no rows; pass at least one")
+    return split
+
+
+def _whole_split(data: Any, targets: Any, weights: Any, what: str) -> Split | None:
     if isinstance(data, Dataset | Split):
         if targets is not None or weights is not None:
             raise DataError(
@@ -54,12 +64,16 @@ def whole_split(data: Any, targets: Any = None, weights: Any = None) -> Split | 
     if targets is not None or is_arrays(data):
         return as_split(data, targets, weights)
     if isinstance(data, tuple) and len(data) in (2, 3) and all(is_arrays(each) for each in data):
+        if weights is not None:
+            raise DataError("a tuple carries its own weights; pass (inputs, targets, weights)")
         return as_split(*data)
     if hasattr(data, "__iter__") and not isinstance(data, str | bytes):
         if weights is not None:
             raise DataError("batches carry their own weights; yield (inputs, targets, weights)")
         return None
-    raise DataError(f"data is a {type(data).__name__}; pass arrays, a Split, a Dataset or batches")
+    raise DataError(
+        f"{what} is a {type(data).__name__}; pass arrays, a Split, a Dataset or batches"
+    )
 
 
 def _arrays(values: Any, what: str) -> Arrays:

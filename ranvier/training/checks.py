@@ -13,7 +13,9 @@ from ranvier.data.errors import DataError
 from ranvier.data.source import Split
 from ranvier.errors import InputError
 from ranvier.graph.tensor import Shape
-from ranvier.training.objective import Objective, by_name
+from ranvier.nn.module import Module
+from ranvier.optim import Optimizer
+from ranvier.training.objective import ONE, Objective, by_name
 from ranvier.training.settings import Form, form_of
 
 
@@ -60,15 +62,42 @@ def check_labels(objective: Objective, outputs: Mapping[str, Shape], split: Spli
     """Refuse class numbers that an output does not have."""
     for name, target in by_name(split.targets).items() if split.targets is not None else ():
         head = objective.heads.get(name)
-        if head is None or head.loss.name != "cross_entropy" or target.dtype.kind not in "iu":
+        if head is None or name not in outputs:  # the program's error says so
+            continue
+        if head.loss.name != "cross_entropy" or target.dtype.kind not in "iu":
             continue
         classes = outputs[name][-1]
         wrong = (target < 0) | (target >= classes)
         if "ignore" in head.loss.options:
             wrong &= target != head.loss.options["ignore"]
         if wrong.any():
-            row = int(np.argwhere(wrong)[0][0])
+            row, found = int(np.argwhere(wrong)[0][0]), int(target[wrong][0])
+            more = f", or {found + 1} outputs" if found > 0 else ""
             raise DataError(
-                f"the target of row {row} is {target[wrong][0]}, the network has {classes} "
-                f"outputs; use class numbers 0 to {classes - 1}, or {target[wrong][0] + 1} outputs"
+                f"the target of row {row} is {found}, the network has {classes} outputs; use "
+                f"class numbers 0 to {classes - 1}{more}"
             )
+
+
+def check_class_weights(objective: Objective, outputs: Mapping[str, Shape]) -> None:
+    """Refuse class weights that are not one for each class of the output."""
+    table = objective.class_weights
+    if table is None or ONE not in outputs:
+        return
+    loss, last = objective.heads[ONE].loss.name, outputs[ONE][1:][-1:]
+    one = loss in ("binary_cross_entropy", "hinge") and last in ((), (1,))
+    classes = 2 if one else last[0] if loss == "cross_entropy" and last else table.size
+    if table.shape != (classes,):
+        raise InputError(
+            f"there are {table.size} class weights for {classes} classes; pass one for each class"
+        )
+
+
+def check_optimizer(optimizer: Optimizer, net: Module) -> None:
+    """Refuse an optimizer that has learnt with another network."""
+    mine = set(net.parameters(frozen=True).values())
+    if optimizer.served and mine.isdisjoint(optimizer.served):
+        raise InputError(
+            f"the optimizer {optimizer.name} has trained another network, and goes on from what "
+            "it has learnt there; pass optimizer.fresh(), which has the same settings"
+        )

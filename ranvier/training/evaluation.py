@@ -12,7 +12,7 @@ from ranvier.engines.program import Program
 from ranvier.training.feeds import Feed
 from ranvier.training.objective import ONE, Objective
 from ranvier.training.pace import Pace
-from ranvier.training.programs import predictions
+from ranvier.training.programs import PREDICTION, TARGET, of_kind
 
 Told = Callable[[int], None]
 """Called with the number of samples that a call has done."""
@@ -40,13 +40,13 @@ def evaluated(
         started = perf_counter()
         outputs = program(steps=call.steps, **call.arrays)
         pace.took(call.steps, perf_counter() - started)
-        shown = predictions(outputs)
+        shown = of_kind(PREDICTION, outputs)
         add_up(sums, {k: v for k, v in outputs.items() if v.ndim == 1})
         samples += call.samples
         if shown:
             found.add("predictions", shown, call.samples)
             found.add("weights", {ONE: call.arrays["weights"]}, call.samples)
-            found.add("targets", _targets(call.arrays), call.samples)
+            found.add("targets", of_kind(TARGET, outputs), call.samples)
         if told is not None:
             told(call.samples)
     result: dict[str, Any] = objective.averages(sums)
@@ -65,7 +65,7 @@ def predicted(program: Program, feed: Feed, told: Told | None = None) -> dict[st
         started = perf_counter()
         outputs = program(steps=call.steps, **arrays)
         pace.took(call.steps, perf_counter() - started)
-        found.add("predictions", predictions(outputs), call.samples)
+        found.add("predictions", of_kind(PREDICTION, outputs), call.samples)
         if told is not None:
             told(call.samples)
     return found.joined("predictions")
@@ -85,12 +85,3 @@ class _Gathered:
     def joined(self, kind: str) -> dict[str, np.ndarray]:
         parts = {name: p for (of, name), p in self._parts.items() if of == kind}
         return {name: np.concatenate(p) for name, p in parts.items()}
-
-
-def _targets(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    found = {}
-    for key, array in arrays.items():
-        kind, _, name = key.partition(".")
-        if kind == "targets":
-            found[name] = array
-    return found

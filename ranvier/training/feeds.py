@@ -10,7 +10,7 @@ weight 0, so that it runs through the same program and counts as what it is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from ranvier.data.source import Split
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import input as make_input
 from ranvier.graph.tensor import Tensor
-from ranvier.training.arrays import Array, as_split
+from ranvier.training.arrays import Array, as_split, normalized
 from ranvier.training.objective import ONE, Tensors, by_name
 from ranvier.training.pace import Pace
 from ranvier.training.prefetch import prefetch
@@ -158,23 +158,26 @@ class Streamed(Feed):
     """Batches from an iterable of `(inputs, targets)`, `(inputs, targets, weights)` or splits.
 
     The first batch decides shapes and size; later ones may be smaller. A thread in the
-    background fetches the next batches while one is computed.
+    background fetches the next batches while one is computed. accept: what is done to each
+    batch, and checked of it, before it is used.
     """
 
     steps = None
     samples = None
 
-    def __init__(self, source: Iterable[Any]) -> None:
+    def __init__(
+        self, source: Iterable[Any], accept: Callable[[Split], Split] = lambda split: split
+    ) -> None:
         self._source = source
-        iterator = iter(source)
-        self._once = iterator is source
-        first = next(iterator, None)
-        if first is None:
+        self._accept = accept
+        self._begun: Iterator[Any] | None = iter(source)
+        given = next(self._begun, None)
+        if given is None:
             raise DataError("the iterable of batches is empty; pass one that yields batches")
-        split = _as_batch(first)
-        self._arrays = _flat(split)
-        self.batch_size = len(split)
-        self._begun: tuple[Any, Iterator[Any]] | None = (first, iterator) if self._once else None
+        self._seen = [given]
+        self.first = self._split(given, 0)
+        self._arrays = _flat(self.first)
+        self.batch_size = len(self.first)
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -184,24 +187,41 @@ class Streamed(Feed):
         return _batch(self.batch_size, self._arrays)
 
     def calls(self, epoch: int, start: int, pace: Pace) -> Iterator[Call]:
+        number = -1
         for number, given in enumerate(prefetch(self._visit())):
             if number < start:  # a resumed epoch has seen it
                 continue
-            split = _as_batch(given)
+            split = self._split(given, number)
             arrays = {_WEIGHTS: np.ones(len(split), np.float32), **_flat(split)}
             self._check(arrays, number)
             yield Call(1, _filled(arrays, self.batch_size), len(split))
+        if number + 1 < max(start, 1):
+            raise DataError(
+                f"the batches of epoch {epoch + 1} end after {number + 1}; give as many each epoch"
+            )
 
     def _visit(self) -> Iterator[Any]:
-        if not self._once:
-            return iter(self._source)
-        if self._begun is None:
+        """The batches from the first one on."""
+        again = iter(self._source)
+        if again is not self._begun:
+            self._begun, self._seen = None, []
+            return again
+        if not self._seen:  # one iterator serves all visits, and has been through them
             raise DataError(
                 "the iterator of batches is used up after one epoch; pass a list, or an object "
                 "whose __iter__ starts anew"
             )
-        (first, rest), self._begun = self._begun, None
-        return _chained(first, rest)
+        return _chained(self._seen.pop(), again)
+
+    def _split(self, given: Any, number: int) -> Split:
+        """What was given as a batch, as the program takes it."""
+        try:
+            split = _as_batch(given)
+            if not len(split):
+                raise DataError("there are no rows; leave empty batches out")
+            return self._accept(split)
+        except DataError as error:
+            raise DataError(f"batch {number}: {error}") from None
 
     def _check(self, arrays: Mapping[str, Array], number: int) -> None:
         for name, wanted in self._arrays.items():
@@ -279,7 +299,7 @@ def _as_batch(given: Any) -> Split:
     if isinstance(given, tuple | list) and len(given) in (2, 3):
         return as_split(*given)
     if isinstance(given, Split):
-        return given
+        return normalized(given)
     raise DataError(
         f"a batch is a {type(given).__name__}; yield (inputs, targets), (inputs, targets, weights) "
         "or a Split"

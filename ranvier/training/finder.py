@@ -62,7 +62,8 @@ def find_learning_rate(
     split = whole_split(data, targets)
     if split is None:
         raise DataError("the search needs arrays; pass a part of the data as arrays")
-    feed = model.feed_for(data, split, seed, lambda clean: Resident(clean, batch_size, seed))
+    with model.undone():
+        feed = model.feed_for(data, split, seed, lambda clean: Resident(clean, batch_size, seed))
     before = dict(model.weights)
     try:
         losses = _losses(model, feed, np.geomspace(lowest, highest, steps), seed)

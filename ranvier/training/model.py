@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,13 @@ from ranvier.training import preprocess as pre
 from ranvier.training import programs, saving
 from ranvier.training.arrays import Array, whole_split
 from ranvier.training.callbacks import Callback, as_callback
-from ranvier.training.checks import check_counts, check_labels, fitting
+from ranvier.training.checks import (
+    check_class_weights,
+    check_counts,
+    check_labels,
+    check_optimizer,
+    fitting,
+)
 from ranvier.training.evaluation import evaluated, predicted
 from ranvier.training.feeds import Feed, InOrder, Resident, Streamed
 from ranvier.training.history import History
@@ -34,6 +41,9 @@ from ranvier.training.settings import Settings
 
 BATCH_SIZE = 32
 EVALUATION_BATCH = 128
+
+_LEARNT = ("settings", "preprocess", "classes", "_outputs")
+"""What a model learns of its first data."""
 
 
 class Model:
@@ -75,6 +85,7 @@ class Model:
         self.net = net
         self.objective = objective(loss, metrics, penalties, loss_weights, class_weights)
         self.optimizer = optim.get(optimizer)
+        check_optimizer(self.optimizer, net)
         self.dilution = dilution
         self.preprocess = None if preprocess is None else pre.check(preprocess)
         self.classes = tuple(classes)
@@ -126,23 +137,21 @@ class Model:
         InputError for what does not fit.
         """
         check_counts(epochs=epochs, batch_size=batch_size, seed=seed)
-        split = whole_split(data, targets, weights)
-        if isinstance(data, Dataset) and validation is None:
-            validation = data.validation
-        if isinstance(validation, Dataset):
-            validation = validation.validation
-        if isinstance(validation, float):
-            split, validation = _set_apart(split, validation, seed)
-        feed = self.feed_for(data, split, seed, lambda clean: Resident(clean, batch_size, seed))
-        self.settings.epochs, self.settings.batch_size = epochs, feed.batch_size
-        self.settings.seed, self.settings.about = int(seed), dict(about or {})
-        measured = None
-        if validation is not None:
-            held = self._evaluation_feed(validation)
-            measured = (self._program("evaluate", held), held)
-        program = self._program("train", feed)
+        check_optimizer(self.optimizer, self.net)
+        beside = [as_callback(each) for each in callbacks]
         with RunFolder(out) if out is not None else nullcontext() as run:
-            saved = run.begin(saving.config_of(self), resume) if run is not None else None
+            with self.undone():
+                feed, held = self._feeds(data, targets, weights, validation, batch_size, seed)
+                self.settings = replace(
+                    self.settings,
+                    epochs=epochs,
+                    batch_size=feed.batch_size,
+                    seed=int(seed),
+                    about=dict(about or {}),
+                )
+                measured = None if held is None else (self._program("evaluate", held), held)
+                program = self._program("train", feed)
+                saved = None if run is None else run.begin(saving.config_of(self), resume)
             training = Training(
                 net=self.net,
                 objective=self.objective,
@@ -152,7 +161,7 @@ class Model:
                 validation=measured,
                 epochs=epochs + (self.epochs_done if saved is None else 0),
                 seed=seed,
-                callbacks=[as_callback(each) for each in callbacks],
+                callbacks=beside,
                 run=run,
                 progress=shown_progress(progress),
             )
@@ -177,24 +186,29 @@ class Model:
         See `fit` for what data may be.
         """
         check_counts(batch_size=batch_size)
-        feed = self._evaluation_feed(data, targets, weights, batch_size)
-        return evaluated(self._program("evaluate", feed), feed, self.objective)[0]
+        with self.undone():
+            feed = self._evaluation_feed(data, targets, weights, batch_size)
+            program = self._program("evaluate", feed)
+        return evaluated(program, feed, self.objective)[0]
 
     def predict(
         self, inputs: Any, *, batch_size: int = EVALUATION_BATCH, logits: bool = False
     ) -> Any:
         """Return the predictions for inputs [n, ...]: an array, or a dict by output.
 
-        Of a loss on logits these are probabilities; `logits=True` gives the logits.
+        inputs: arrays; or a `Split` or a `Dataset`, of which it takes the test part. Of a loss on
+        logits these are probabilities; `logits=True` gives the logits.
         """
         check_counts(batch_size=batch_size)
-        split = whole_split(inputs.inputs if isinstance(inputs, Split) else inputs)
+        given = inputs.test if isinstance(inputs, Dataset) else inputs
+        split = whole_split(given, what="predict")
         if split is None:
             raise DataError("predict takes arrays; for batches, call it once for each")
-        if not len(split):
-            raise DataError("predict: there are no rows; pass at least one")
-        feed = self.feed_for(inputs, split, 0, lambda clean: InOrder(clean, batch_size))
-        found = predicted(self._program("logits" if logits else "predict", feed), feed)
+        alone = replace(split, targets=None, weights=None)
+        with self.undone():
+            feed = self.feed_for(given, alone, 0, lambda s: InOrder(s, batch_size), learning=False)
+            program = self._program("logits" if logits else "predict", feed)
+        found = predicted(program, feed)
         return found[ONE] if list(found) == [ONE] else found
 
     # ------------------------------------------------------------ state
@@ -240,8 +254,8 @@ class Model:
 
     def build(self, settings: Settings) -> None:
         """Create the state of the network for inputs of the form that the settings have."""
-        self.settings = settings
         self._outputs = programs.build(self.learner(), settings.example(), settings.seed)
+        self.settings = settings
 
     # ------------------------------------------------------------ within
 
@@ -266,32 +280,82 @@ class Model:
         """Return the program of a training step for a feed, compiled if it was not yet."""
         return self._program("train", feed)
 
+    def _feeds(
+        self, data: Any, targets: Any, weights: Any, validation: Any, batch_size: int, seed: int
+    ) -> tuple[Feed, Feed | None]:
+        """What `fit` learns from, and what it is measured by after each epoch, if anything."""
+        split = whole_split(data, targets, weights)
+        if isinstance(data, Dataset) and validation is None:
+            validation = data.validation
+        if isinstance(validation, Dataset):
+            validation = validation.validation
+        if isinstance(validation, float):
+            split, validation = _set_apart(split, validation, seed)
+        feed = self.feed_for(data, split, seed, lambda clean: Resident(clean, batch_size, seed))
+        if validation is None:
+            return feed, None
+        return feed, self._evaluation_feed(validation, what="validation")
+
     def _evaluation_feed(
-        self, data: Any, targets: Any = None, weights: Any = None, size: int = EVALUATION_BATCH
+        self,
+        data: Any,
+        targets: Any = None,
+        weights: Any = None,
+        size: int = EVALUATION_BATCH,
+        what: str = "data",
     ) -> Feed:
         if isinstance(data, Dataset):
             data = data.test
-        split = whole_split(data, targets, weights)
-        return self.feed_for(data, split, 0, lambda clean: InOrder(clean, size))
+        split = whole_split(data, targets, weights, what)
+        return self.feed_for(data, split, 0, lambda clean: InOrder(clean, size), learning=False)
 
     def feed_for(
-        self, data: Any, split: Split | None, seed: int, make: Callable[[Split], Feed]
+        self,
+        data: Any,
+        split: Split | None,
+        seed: int,
+        make: Callable[[Split], Feed],
+        learning: bool = True,
     ) -> Feed:
         """Return the feed of a split, or of batches where there is none; build the network.
 
-        What the first data says of itself is taken over; later data must be like it.
+        What the first data says of itself is taken over; later data must be like it. Data that
+        says nothing of preprocessing decides that there is none only in `learning`.
         """
-        if split is not None and self.settings.inputs:
-            split = fitting(self.settings.inputs, split)
-        feed = Streamed(data) if split is None else make(split)
-        if split is not None:
-            if self.preprocess is None:
-                self.preprocess = pre.check(split.preprocess)
-            self.classes = self.classes or split.classes
+        feed: Feed
+        if split is None:
+            feed = Streamed(data, self._accepted)
+            first = feed.first
+        else:
+            first = fitting(self.settings.inputs, split) if self.settings.inputs else split
+            feed = make(first)
+        if self.preprocess is None and (learning or first.preprocess):
+            self.preprocess = pre.check(first.preprocess)
+        self.classes = self.classes or first.classes
         self.prepare(feed, seed)
-        if split is not None:
-            check_labels(self.objective, self._outputs, split)
+        check_class_weights(self.objective, self._outputs)
+        check_labels(self.objective, self._outputs, first)
         return feed
+
+    def _accepted(self, batch: Split) -> Split:
+        """A batch as the network takes it; DataError for one that it cannot take."""
+        if not self.settings.inputs:
+            return batch
+        batch = fitting(self.settings.inputs, batch)
+        check_labels(self.objective, self._outputs, batch)
+        return batch
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Forget what the block has learnt of data, and the state it has made, where it fails."""
+        before = {key: getattr(self, key) for key in _LEARNT}
+        compiled, states = dict(self._programs), set(self.net.states().values())
+        try:
+            yield
+        except BaseException:
+            vars(self).update(before, _programs=compiled)
+            self.optimizer.forget(programs.drop_states(self.net, states))
+            raise
 
     def _program(self, kind: str, feed: Feed) -> Program:
         """Compile the program of a kind for a feed, or return the one that there is."""

@@ -6,7 +6,7 @@ the optimizer's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from ranvier import dtypes
 from ranvier.engines.compile import compile as compile_program
 from ranvier.engines.program import Program
 from ranvier.errors import InputError
+from ranvier.graph.leaves import State
 from ranvier.graph.leaves import input as make_input
 from ranvier.graph.tensor import Shape, Tensor
 from ranvier.nn.module import Module
@@ -26,6 +27,7 @@ from ranvier.training.objective import Objective, Tensors, by_name
 from ranvier.training.preprocess import preprocessed
 
 PREDICTION = "prediction"
+TARGET = "target"
 LEARNING_RATE = "learning_rate"
 PENALTY = "penalty"
 
@@ -83,9 +85,11 @@ def evaluation_program(learner: Learner, feed: Feed) -> Program:
     with trace(False, weights=batch.weights):
         x = preprocessed(batch.inputs, learner.preprocess)
         found = _apply(learner.net, x)
-        outputs = learner.objective.sums(found, _targets(batch, x, found), batch.weights)
+        targets = _targets(batch, x, found)
+        outputs = learner.objective.sums(found, targets, batch.weights)
     if learner.objective.needs_predictions:
-        outputs |= _named_predictions(learner.objective.linked(found))
+        outputs |= _named(PREDICTION, learner.objective.linked(found))
+        outputs |= _named(TARGET, by_name(targets))
     return learner.compile(batch.placeholders, outputs)
 
 
@@ -96,7 +100,7 @@ def prediction_program(learner: Learner, feed: Feed, logits: bool) -> Program:
         found = _apply(learner.net, preprocessed(batch.inputs, learner.preprocess))
         shown = by_name(found) if logits else learner.objective.linked(found)
     placeholders = {name: t for name, t in batch.placeholders.items() if t is not batch.weights}
-    return learner.compile(placeholders, _named_predictions(shown))
+    return learner.compile(placeholders, _named(PREDICTION, shown))
 
 
 def build(learner: Learner, example: Tensors, seed: int) -> dict[str, Shape]:
@@ -104,6 +108,17 @@ def build(learner: Learner, example: Tensors, seed: int) -> dict[str, Shape]:
     with trace(False, seed):
         outputs = _apply(learner.net, preprocessed(example, learner.preprocess))
     return {name: output.shape for name, output in by_name(outputs).items()}
+
+
+def drop_states(net: Module, kept: Collection[State]) -> list[State]:
+    """Take the state that is not among `kept` out of a network, and return it."""
+    found = []
+    for module in net.modules().values():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, State) and value not in kept:
+                delattr(module, name)
+                found.append(value)
+    return found
 
 
 def make(kind: str, learner: Learner, feed: Feed) -> Program:
@@ -115,12 +130,12 @@ def make(kind: str, learner: Learner, feed: Feed) -> Program:
     return prediction_program(learner, feed, kind == "logits")
 
 
-def predictions(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the predictions among a program's outputs, by the name of the network's output."""
+def of_kind(wanted: str, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the predictions, or targets, among a program's outputs, by the network's outputs."""
     found = {}
     for key, value in outputs.items():
         kind, _, name = key.partition(".")
-        if kind == PREDICTION:
+        if kind == wanted:
             found[name] = value
     return found
 
@@ -149,5 +164,5 @@ def _targets(batch: Batch, inputs: Tensors, outputs: Tensors) -> Tensors:
     )
 
 
-def _named_predictions(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{PREDICTION}.{name}" if name else PREDICTION: t for name, t in outputs.items()}
+def _named(kind: str, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{kind}.{name}" if name else kind: tensor for name, tensor in outputs.items()}

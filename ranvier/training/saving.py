@@ -40,7 +40,7 @@ def config_of(model: Model) -> dict[str, Any]:
         "class_weights": None if table is None else table.tolist(),
         "dilution": None if model.dilution is None else model.dilution.config(),
         "optimizer": model.optimizer.config(),
-        "preprocess": dict(model.preprocess or {}),
+        "preprocess": model.preprocess,
         "classes": list(model.classes),
         "frozen": frozen,
         "training": model.settings.to_json(),

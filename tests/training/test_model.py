@@ -158,6 +158,55 @@ def test_a_generator_serves_one_epoch() -> None:
         classifier().fit(once(), epochs=2)
 
 
+class _Stored:
+    """An iterable that gives out one iterator, again and again."""
+
+    def __init__(self) -> None:
+        self.batches = iter([(X[i : i + 30], Y[i : i + 30]) for i in range(0, 90, 30)])
+
+    def __iter__(self) -> Any:
+        return self.batches
+
+
+def test_one_iterator_again_and_again_serves_one_epoch() -> None:
+    model, plain = classifier(), classifier()
+    assert model.fit(_Stored(), epochs=1)[-1]["step"] == 3
+    plain.fit([(X[i : i + 30], Y[i : i + 30]) for i in range(0, 90, 30)])
+    assert weights_of(model) == weights_of(plain)
+    assert model.evaluate(_Stored())["loss"] == pytest.approx(plain.evaluate(X, Y)["loss"])
+    with pytest.raises(DataError, match="used up after one epoch"):
+        classifier().fit(_Stored(), epochs=2)
+
+
+def test_an_epoch_without_batches() -> None:
+    class Once:
+        def __init__(self) -> None:
+            self.visits = 0
+
+        def __iter__(self) -> Any:
+            self.visits += 1
+            return iter([(X, Y)] if self.visits < 3 else [])
+
+    with pytest.raises(DataError, match="the batches of epoch 2 end after 0"):
+        classifier().fit(Once(), epochs=2)
+
+
+def test_streams_of_splits_are_like_arrays() -> None:
+    """Of any numeric dtype, and with the preprocessing and classes that they bring."""
+    given = rv.data.Split(
+        (X * 50).astype(np.float64),
+        Y.astype(np.int16),
+        classes=("a", "b", "c"),
+        preprocess={"scale": 0.02},
+    )
+    streamed, plain = classifier(), classifier()
+    streamed.fit([given])
+    plain.fit([(X * np.float32(50) * np.float32(0.02), Y)])
+    assert streamed.classes == ("a", "b", "c")
+    for path, array in streamed.weights.items():
+        np.testing.assert_allclose(array, plain.weights[path], rtol=1e-4, atol=1e-6)
+
+
 def test_an_error_of_the_iterable_reaches_the_user() -> None:
     class Broken:
         def __iter__(self) -> Any:
@@ -201,6 +250,27 @@ def test_a_dataset_brings_classes_preprocessing_and_validation() -> None:
         model.weights["linear1.weight"], plain.weights["linear1.weight"], rtol=1e-4, atol=1e-5
     )
     assert model.evaluate(data)["accuracy"] == model.evaluate(raw, Y)["accuracy"]
+
+
+def test_predicting_first_decides_nothing_of_preprocessing() -> None:
+    split = rv.data.Split(X * 100 + 500, Y)
+    data = rv.data.Dataset("d", split, split, split, (), {"mean": [500.0] * 2, "std": [50.0] * 2})
+    first, plain = classifier(), classifier()
+    first.predict(X)
+    first.evaluate(X, Y)
+    for model in (first, plain):
+        model.fit(data)
+        assert model.preprocess == data.preprocess
+    assert weights_of(first) == weights_of(plain)
+
+
+def test_of_a_dataset_the_test_part_is_predicted() -> None:
+    parts = [rv.data.Split(X[rows], Y[rows]) for rows in (slice(50), slice(50, 60), slice(60, 90))]
+    data = rv.data.Dataset("spirals", *parts)
+    model = classifier()
+    model.fit(data)
+    assert np.array_equal(model.predict(data), model.predict(X[60:]))
+    assert np.array_equal(model.predict(data.test), model.predict(X[60:]))
 
 
 def test_a_share_is_set_apart_for_validation() -> None:
@@ -248,6 +318,15 @@ def test_without_targets_the_network_learns_its_inputs() -> None:
     assert model.evaluate(pictures)["loss"] == pytest.approx(
         ((model.predict(pictures).reshape(pictures.shape) - pictures) ** 2).mean(), rel=1e-4
     )
+
+
+def test_metrics_of_all_samples_without_targets() -> None:
+    """Their targets are the inputs, preprocessed, as those of the loss are."""
+    net = nn.Sequential(nn.Linear(2))
+    model = rv.Model(net, "mean_squared_error", metrics=["r2"], preprocess={"scale": 0.5})
+    model.fit(X, epochs=3, validation=0.5)
+    wanted = rv.metrics.r2(model.predict(X), X / 2)
+    assert model.evaluate(X)["r2"] == pytest.approx(wanted, rel=1e-4)
 
 
 # ---------------------------------------------------------------- weights, penalties, freezing
@@ -334,7 +413,20 @@ def test_functions_of_tensors_as_loss_and_metric() -> None:
         (lambda m: m.fit([]), "the iterable of batches is empty"),
         (lambda m: m.fit(iter([X])), "a batch is a ndarray"),
         (lambda m: m.fit(X, Y, weights=-np.ones(90)), "the weight of row 0 is -1.0"),
-        (lambda m: m.predict(X[:0]), "there are no rows"),
+        (lambda m: m.predict(X[:0]), "predict: there are no rows"),
+        (lambda m: m.fit(X[:0], Y[:0]), "data: there are no rows"),
+        (lambda m: m.evaluate(X[:0], Y[:0]), "data: there are no rows"),
+        (lambda m: m.fit(X, Y, validation=(X[:0], Y[:0])), "validation: there are no rows"),
+        (lambda m: m.fit([(X[:0], Y[:0])]), "batch 0: there are no rows; leave empty"),
+        (lambda m: m.fit([(X, Y), (X[:0], Y[:0])]), "batch 1: there are no rows; leave empty"),
+        (lambda m: m.fit((X, Y), weights=np.ones(90)), "a tuple carries its own weights"),
+        (lambda m: m.evaluate((X, Y), weights=np.ones(90)), "a tuple carries its own weights"),
+        (lambda m: m.fit([(X, Y + 1)]), "the target of row 2 is 3, the network has 3 outputs"),
+        (lambda m: m.fit([(X, Y), (X, Y + 1)]), "batch 1: the target of row 2 is 3, the network"),
+        (
+            lambda m: m.evaluate([(X, Y - 1)]),
+            "the target of row 0 is -1, the network has 3 outputs",
+        ),
     ],
 )
 def test_errors(call: Any, message: str) -> None:
@@ -356,6 +448,55 @@ def test_nan_ends_training_with_a_sentence() -> None:
     broken[17] = np.nan
     with pytest.raises(NonFiniteError, match="loss became NaN or infinite in epoch 1, step"):
         classifier().fit(broken, Y)
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_class_weights_are_one_for_each_class(number: int) -> None:
+    with pytest.raises(InputError, match=f"{number} class weights for 3 classes; pass one for"):
+        classifier(class_weights=[1.0] * number).fit(X, Y)
+    with pytest.raises(InputError, match="3 class weights for 2 classes; pass one for each"):
+        rv.Model(nn.Linear(1), "binary_cross_entropy", class_weights=[1.0] * 3).fit(X, Y > 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda m: m.fit(X[:, :1], Y[:5], seed=8),
+        lambda m: m.fit(X[:, None, :], Y, seed=8),  # the network breaks
+        lambda m: m.fit(X[:, :1], Y + 1, seed=8),
+        lambda m: m.fit([(X[:, :1], Y + 1)], seed=8),
+        lambda m: m.fit(X[:, :1], np.zeros((90, 2)), seed=8),  # the loss breaks
+        lambda m: m.fit(X[:, :1], Y, validation=(X, Y), seed=8),
+        lambda m: m.evaluate(X[:, :1], Y + 1),
+        lambda m: m.predict(X[:, :0]),
+    ],
+)
+def test_a_call_that_fails_leaves_the_model_as_it_was(wrong: Any) -> None:
+    def make() -> rv.Model:
+        class Two(nn.Module):
+            def __init__(self) -> None:
+                self.first, self.second = nn.Linear(4), nn.Linear(3)
+
+            def __call__(self, x: rv.Tensor) -> rv.Tensor:
+                hidden = self.first(x)
+                if x.ndim > 2 or not x.shape[1]:
+                    raise InputError("a network for rows")
+                return self.second(hidden)
+
+        return rv.Model(Two(), "cross_entropy", "adam", ["accuracy"])
+
+    model, plain = make(), make()
+    said = []
+    for _ in range(2):
+        with pytest.raises(rv.errors.RanvierError) as error:
+            wrong(model)
+        said.append(str(error.value))
+    assert said[0] == said[1]
+    assert not model.weights
+    assert model.preprocess is None
+    model.fit(X, Y, epochs=2)
+    plain.fit(X, Y, epochs=2)
+    assert weights_of(model) == weights_of(plain)
 
 
 def test_a_network_without_parameters() -> None:
