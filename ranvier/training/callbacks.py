@@ -26,6 +26,9 @@ class Callback:
     resumed run goes on as if nothing had happened.
     """
 
+    def reset(self, training: Training) -> None:
+        """Called first, before `restore`: forget what earlier trainings have left."""
+
     def on_start(self, training: Training) -> None:
         """Called before the first step, after a checkpoint has been restored."""
 
@@ -89,6 +92,9 @@ class Watching(Callback):
         self.best: float | None = None
         self.best_epoch = 0
 
+    def reset(self, training: Training) -> None:
+        self.best, self.best_epoch = None, training.epoch
+
     def improved(self, record: Record) -> bool:
         """Whether the record is the best so far, which it then is."""
         if self.monitor not in record:
@@ -137,6 +143,10 @@ class BestWeights(Watching):
     def __init__(self, monitor: str = "validation_loss", mode: str = "auto") -> None:
         super().__init__(monitor, 0.0, mode)
         self._kept: dict[str, np.ndarray] = {}
+
+    def reset(self, training: Training) -> None:
+        super().reset(training)
+        self._kept = {}
 
     def on_epoch(self, training: Training, record: Record) -> None:
         if self.improved(record):

@@ -86,11 +86,18 @@ class Training:
 
     # ------------------------------------------------------------ the loop
 
-    def restore(self, saved: Checkpoint) -> None:
-        """Go on from a checkpoint."""
+    def begin(self, epoch: int, saved: Checkpoint | None) -> None:
+        """Start after so many epochs, or go on from a checkpoint."""
+        self.epoch = epoch if saved is None else saved.epoch
+        for callback in self._callbacks:
+            callback.reset(self)
+        if saved is not None:
+            self._restore(saved)
+
+    def _restore(self, saved: Checkpoint) -> None:
         self.net.load_weights(saved.weights)
         self.optimizer.load(saved.optimizer, self.net.parameters(frozen=True))
-        self.epoch, self.position, self._sums = saved.epoch, saved.position, dict(saved.sums)
+        self.position, self._sums = saved.position, dict(saved.sums)
         self._rate = saved.learning_rate
         self.history = History(saved.history, saved.stopped)
         known = list(zip(saved.callbacks, saved.callback_arrays, strict=True))

@@ -165,9 +165,7 @@ class Model:
                 run=run,
                 progress=shown_progress(progress),
             )
-            training.epoch = self.epochs_done
-            if saved is not None:
-                training.restore(saved)
+            training.begin(self.epochs_done, saved)
             try:
                 return training.execute()
             finally:

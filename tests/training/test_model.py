@@ -115,6 +115,20 @@ def test_fit_twice_is_fit_once() -> None:
     assert weights_of(once) == weights_of(twice)
 
 
+def test_an_optimizer_serves_one_network() -> None:
+    rule = rv.optim.Momentum(rv.schedules.OneCycle(0.1, 30))
+    first, early = classifier(optimizer=rule), classifier(optimizer=rule)
+    first.fit(X, Y, epochs=2)
+    for call in (lambda: early.fit(X, Y), lambda: classifier(optimizer=rule)):
+        with pytest.raises(InputError, match=r"another network, .*; pass optimizer.fresh\(\)"):
+            call()
+    again = classifier(optimizer=rule.fresh())
+    again.fit(X, Y, epochs=2)
+    assert weights_of(again) == weights_of(first)
+    wider = rv.Model(nn.Sequential(first.net, nn.Linear(3)), "cross_entropy", rule)
+    wider.fit(X, Y)  # it goes on with the same parameters, and more
+
+
 def test_the_reference_engine_trains_alike() -> None:
     rule = rv.optim.Momentum(0.05)  # Adam would blow up the bias before the norm, all rounding
     native, reference = dropped(optimizer=rule), dropped(optimizer=rule.fresh(), engine="reference")

@@ -433,6 +433,20 @@ def test_best_weights_come_back() -> None:
     assert model.evaluate(X, Y)["loss"] == pytest.approx(min(history["validation_loss"]))
 
 
+def test_callbacks_begin_anew_with_each_training() -> None:
+    best, stopping = BestWeights(), EarlyStopping(patience=2)
+    callbacks = [best, stopping]
+    classifier().fit(X, Y, epochs=30, validation=(X, Y), callbacks=callbacks)
+    model = classifier(optimizer=rv.optim.SGD(1e-4))
+    history = model.fit(X, Y, epochs=3, validation=(X, Y), callbacks=callbacks)
+    assert len(history) == 3
+    assert model.evaluate(X, Y)["loss"] == pytest.approx(min(history["validation_loss"]))
+    assert stopping.best == min(history["validation_loss"])
+    worse = {"validation": (X, (Y + 1) % 3), "callbacks": [EarlyStopping("loss", 2), *callbacks]}
+    assert model.fit(X, Y, epochs=1, **worse)[0]["epoch"] == 4
+    assert best.best_epoch == 4
+
+
 def test_a_time_budget_ends_and_a_resumed_run_goes_on(tmp_path: Path) -> None:
     class Late(TimeBudget):
         def on_steps(self, training: Training) -> None:
