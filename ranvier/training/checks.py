@@ -32,8 +32,8 @@ def check_counts(**counts: Any) -> None:
 def fitting(forms: Mapping[str, Form], split: Split) -> Split:
     """Return a split whose inputs are like those that a network was built for.
 
-    Whole numbers become floats where the network has seen floats. Raises DataError for inputs of
-    other names, shapes or kinds.
+    Whole numbers become what the network has seen, floats or larger ones. Raises DataError for
+    inputs of other names, shapes or kinds.
     """
     given = by_name(split.inputs)
     if set(given) != set(forms):
@@ -47,7 +47,8 @@ def fitting(forms: Mapping[str, Form], split: Split) -> Split:
 
 def _fitting(form: Form, array: np.ndarray, name: str) -> np.ndarray:
     wanted = dtypes.as_dtype(form["dtype"])
-    if wanted in dtypes.FLOATING and array.dtype.kind in "iub":
+    wider = wanted in dtypes.FLOATING or np.can_cast(array.dtype, wanted)
+    if array.dtype.kind in "iub" and wider:
         array = array.astype(wanted)
     if form_of(array.shape, array.dtype) == form:
         return array

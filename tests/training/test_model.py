@@ -248,6 +248,24 @@ def test_forms_of_arrays(data: Any, targets: Any) -> None:
     assert weights_of(model) == weights_of(plain)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int16, np.uint8, np.bool_])
+def test_features_may_be_whole_numbers(dtype: Any) -> None:
+    corners, xor = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), [0, 1, 1, 0]
+    model, plain = classifier(), classifier()
+    assert model.fit(corners.astype(dtype), xor, epochs=200)[-1]["accuracy"] == 1
+    plain.fit(corners.astype(np.float32), xor, epochs=200)
+    assert weights_of(model) == weights_of(plain)
+    assert model.predict(corners.astype(bool)).argmax(1).tolist() == xor
+
+
+def test_pictures_may_be_bytes() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 5, 5, 1)).astype(np.uint8)
+    models = [rv.Model(nn.Sequential(nn.Conv(2, 3), nn.Flatten(), nn.Linear(1))) for _ in "ab"]
+    models[0].fit(pictures, np.arange(8))
+    models[1].fit(pictures.astype(np.float32), np.arange(8))
+    assert weights_of(models[0]) == weights_of(models[1])
+
+
 def test_a_dataset_brings_classes_preprocessing_and_validation() -> None:
     raw = np.rint((X + 1.5) * 80).astype(np.uint8)
     split = rv.data.Split(raw, Y)

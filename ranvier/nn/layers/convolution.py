@@ -10,6 +10,7 @@ from ranvier.graph.leaves import Parameter
 from ranvier.graph.tensor import Shape, Tensor
 from ranvier.nn import initializers
 from ranvier.nn.initializers import Initializer
+from ranvier.nn.layers.linear import floating
 from ranvier.nn.module import Module, by
 
 
@@ -23,6 +24,8 @@ class Conv(Module):
     padding: "valid" (none), "same" (positions = ceil(length / stride)), a number of zeros at
         every border, or a number or pair (before, after) for each spatial axis.
     groups: how many blocks the channels are split into, each convolved by itself.
+
+    Whole numbers are made float32.
 
     weight: [*kernel, in / groups, channels], by default He's normal values, made for ReLU
     (He et al., 2015). bias: [channels], zeros at first. The layer goes back to Fukushima's
@@ -59,6 +62,7 @@ class Conv(Module):
 
     def __call__(self, x: Tensor) -> Tensor:
         kernel = self._kernel(x)
+        x = floating(x)
         inputs = self._inputs(x, len(kernel))
         shape = (*kernel, inputs // self.groups, self.channels)
         weight = self.param("weight", shape, self.init, x.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ranvier import dtypes
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Parameter
@@ -13,6 +14,8 @@ from ranvier.nn.module import Module, by
 
 class Linear(Module):
     """x @ weight + bias: [..., in] to [..., features]; the inputs are counted at the first call.
+
+    Whole numbers are made float32.
 
     weight: [in, features], by default Glorot's uniform values (Glorot & Bengio, 2010).
     bias: [features], zeros at first.
@@ -33,6 +36,7 @@ class Linear(Module):
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim == 0:
             raise ShapeError("expected an input [..., features], got a scalar; reshape it")
+        x = floating(x)
         inputs = x.shape[-1]
         known = getattr(self, "weight", None)
         if known is not None and known.shape[0] != inputs:
@@ -44,6 +48,11 @@ class Linear(Module):
         if not self.use_bias:
             return y
         return y + self.param("bias", (self.features,), initializers.zeros, x.dtype)
+
+
+def floating(x: Tensor) -> Tensor:
+    """Return whole numbers and truth values as float32, anything else as it is."""
+    return f.cast(x, dtypes.float32) if x.dtype in (*dtypes.INTEGER, dtypes.bool_) else x
 
 
 def _mend(x: Tensor, features: int) -> str:
