@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ranvier.errors import RanvierError
+import numpy as np
+
+from ranvier.errors import InputError, RanvierError
 
 
 class RunError(RanvierError, OSError):
@@ -78,6 +80,27 @@ def new_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot make the folder {path}: {error.strerror}; choose another") from None
+
+
+def as_json(value: Any, what: str) -> Any:
+    """Return a value as a file gives it back: keys are text, tuples and arrays are lists.
+
+    Raises InputError, which calls it `what`, for anything that has no such form.
+    """
+    try:
+        return json.loads(json.dumps(value, default=_numbers, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{what} cannot be written to a file ({error}); use numbers that are finite, text, "
+            "lists and dicts"
+        ) from None
+
+
+def _numbers(value: Any) -> Any:
+    """The plain numbers of an array, or of one of NumPy's own."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} has no JSON form")
 
 
 def canonical(value: Any) -> bytes:

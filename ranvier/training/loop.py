@@ -15,6 +15,7 @@ from ranvier.optim import Optimizer
 from ranvier.training.callbacks import Callback
 from ranvier.training.evaluation import add_up, evaluated
 from ranvier.training.feeds import Feed
+from ranvier.training.files import as_json
 from ranvier.training.history import History, Record, plain
 from ranvier.training.interrupts import Interrupts
 from ranvier.training.objective import Objective
@@ -185,6 +186,7 @@ class Training:
         record = {key: plain(value) for key, value in record.items()}
         for callback in self._callbacks:
             callback.on_epoch(self, record)
+        record = as_json(plain(record), "what callbacks have added to the record")
         self.epoch, self.position, self._sums = self.epoch + 1, 0, {}
         self.history.append(record)
         self.timings.append({"epoch": self.epoch, "seconds": seconds, "samples": samples})

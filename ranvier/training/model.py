@@ -32,6 +32,7 @@ from ranvier.training.checks import (
 )
 from ranvier.training.evaluation import evaluated, predicted
 from ranvier.training.feeds import Feed, InOrder, Resident, Streamed
+from ranvier.training.files import as_json
 from ranvier.training.history import History
 from ranvier.training.loop import Training
 from ranvier.training.objective import ONE, LossLike, MetricLike, objective
@@ -147,7 +148,7 @@ class Model:
                     epochs=epochs,
                     batch_size=feed.batch_size,
                     seed=int(seed),
-                    about=dict(about or {}),
+                    about=as_json(dict(about or {}), "about"),
                 )
                 measured = None if held is None else (self._program("evaluate", held), held)
                 program = self._program("train", feed)

@@ -11,6 +11,7 @@ from ranvier import dtypes
 from ranvier.errors import InputError
 from ranvier.graph import functions as f
 from ranvier.graph.tensor import Tensor
+from ranvier.training.files import as_json
 from ranvier.training.objective import ONE, Tensors
 
 _KEYS = ("scale", "mean", "std", "vocabulary")
@@ -31,7 +32,8 @@ def check(preprocess: Mapping[str, Any]) -> dict[str, Any]:
                 raise InputError(
                     f"preprocess: {key} is {preprocess[key]!r}; use finite numbers, a std above 0"
                 )
-    return dict(preprocess)
+    found: dict[str, Any] = as_json(dict(preprocess), "preprocess")
+    return found
 
 
 def preprocessed(inputs: Tensors, preprocess: Mapping[str, Any]) -> Tensors:

@@ -19,6 +19,7 @@ import numpy as np
 
 from ranvier.training.files import (
     RunError,
+    as_json,
     load_json,
     new_folder,
     save_json,
@@ -75,7 +76,7 @@ class Checkpoint:
             "stopped": self.stopped,
             "callbacks": self.callbacks,
         }
-        save_arrays(path, flat, info)
+        save_arrays(path, flat, as_json(info, "the state of training or of a callback"))
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:

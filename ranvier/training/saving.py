@@ -11,7 +11,7 @@ from ranvier.nn.config import from_config, to_config
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
 from ranvier.regularization import Dilution, Penalty
-from ranvier.training.files import RunError, load_json
+from ranvier.training.files import RunError, as_json, load_json
 from ranvier.training.objective import ONE, Head
 from ranvier.training.run import CONFIG, STATE, Checkpoint, RunFolder
 from ranvier.training.settings import Settings
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """The version of the layout of `config.json`."""
 
+_CALLED = {"heads": "the options of a loss or metric", "training": "about"}
+"""What the keys of `config.json` are called where they cannot be written."""
+
 
 def config_of(model: Model) -> dict[str, Any]:
     """Return what `config.json` says of a model: all that can be said without code."""
@@ -30,7 +33,7 @@ def config_of(model: Model) -> dict[str, Any]:
     trained = model.net.parameters()
     frozen = [path for path in model.net.parameters(frozen=True) if path not in trained]
     table = model.objective.class_weights
-    return {
+    config = {
         "format": FORMAT,
         "version": __version__,
         "engine": model.engine,
@@ -45,6 +48,7 @@ def config_of(model: Model) -> dict[str, Any]:
         "frozen": frozen,
         "training": model.settings.to_json(),
     }
+    return {key: as_json(value, _CALLED.get(key, key)) for key, value in config.items()}
 
 
 def save(model: Model, path: Path) -> None:

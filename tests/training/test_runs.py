@@ -17,6 +17,7 @@ from problems import classifier, dropped, spirals
 
 import ranvier as rv
 from ranvier import nn
+from ranvier.errors import InputError
 from ranvier.training import BestWeights, Convergence, EarlyStopping, RunError, TimeBudget
 from ranvier.training.loop import Training
 from ranvier.training.run import RunFolder
@@ -48,7 +49,7 @@ def _one_step_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ranvier.training.loop._SAVING_SHARE", 0.0)
 
 
-def fit(model: rv.Model, out: Path, resume: bool = False, **arguments: Any) -> Any:
+def fit(model: rv.Model, out: Path | None, resume: bool = False, **arguments: Any) -> Any:
     settings = {"epochs": EPOCHS, "validation": spirals(60, 1), "seed": 3, **arguments}
     return model.fit(X, Y, out=out, resume=resume, **settings)
 
@@ -352,6 +353,56 @@ def test_a_run_with_other_files_beside_it_is_not_saved_over(tmp_path: Path) -> N
     with pytest.raises(RunError, match=r"such as thesis\.tex"):
         model.save(tmp_path / "run")
     assert contents(tmp_path / "run") == before
+
+
+def test_numbers_of_numpy_are_written_as_numbers(tmp_path: Path) -> None:
+    given = {"preprocess": {"mean": X.mean(0), "std": X.std(0), "scale": np.float32(0.5)}}
+    rule = rv.optim.Adam(np.float32(0.01), clip_norm=np.float64(1))
+    model = classifier(optimizer=rule, **given)
+    about = {"x": np.float32(0.5), 1: (2, np.arange(2)), "none": None}
+    fit(model, tmp_path / "run", about=about)
+    fit(classifier(optimizer=rule.fresh(), **given), tmp_path / "run", resume=True, about=about)
+    model.save(tmp_path / "saved")
+    loaded = rv.load(tmp_path / "saved")
+    assert loaded.settings.about == {"x": 0.5, "1": [2, [0, 1]], "none": None}
+    assert np.array_equal(loaded.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"about": {"x": float("nan")}}, "about cannot be written"),
+        ({"about": {"x": {1, 2}}}, "about cannot be written to a file (a set has no JSON form)"),
+        ({"callbacks": [lambda t, r: r.update(x={1})]}, "what callbacks have added to the record"),
+    ],
+)
+def test_what_has_no_form_in_a_file_is_refused(
+    tmp_path: Path, arguments: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        fit(classifier(), tmp_path / "run", **arguments)
+    assert said in str(error.value)
+    assert "about" not in arguments or not (tmp_path / "run").exists()
+
+
+def test_what_callbacks_record_is_made_plain(tmp_path: Path) -> None:
+    def measure(training: Training, record: Any) -> None:
+        record["norm"] = np.linalg.norm(training.net.weights["linear1.weight"])
+        record["gap"] = float("nan")
+        record["sides"] = training.net.weights["linear2.bias"][:2] * 0
+
+    class Known(rv.training.Callback):
+        def state(self) -> dict[str, Any]:
+            return {"seen": np.float32(0.5), "rows": np.arange(2)}
+
+    alone = fit(classifier(), None, callbacks=[measure, Known()])
+    kept = fit(classifier(), tmp_path / "run", callbacks=[measure, Known()])
+    assert kept.records == alone.records
+    assert isinstance(kept[0]["norm"], float)
+    assert kept[0]["gap"] is None
+    assert kept[0]["sides"] == [0, 0]
+    again = fit(classifier(), tmp_path / "run", resume=True, callbacks=[measure, Known()])
+    assert again.records == kept.records
 
 
 def test_one_s_own_classes_and_functions_are_passed(tmp_path: Path) -> None:
