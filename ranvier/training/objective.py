@@ -25,6 +25,10 @@ ONE = ""
 """The name of the output of a network that has only one."""
 
 
+_TAKEN = ("epoch", "step", "loss", "weight", "penalty", "learning_rate", "prediction", "target")
+"""What records and the outputs of programs have besides losses and metrics."""
+
+
 def by_name(values: Any) -> dict[str, Any]:
     """Return several values by name as a dict, and one alone under `ONE`."""
     return dict(values) if isinstance(values, Mapping) else {ONE: values}
@@ -165,6 +169,7 @@ def objective(
         name: _head(each, wanted.get(name, ()), float(shares.get(name, 1.0)))
         for name, each in by_output.items()
     }
+    _check_names(heads)
     table = None if class_weights is None else np.asarray(class_weights, np.float32)
     return Objective(heads, tuple(penalties), table)
 
@@ -174,9 +179,23 @@ def _head(loss: LossLike, measures: Sequence[MetricLike], weight: float) -> Head
         raise InputError(f"metrics is the text {measures!r}; pass a list, [{measures!r}]")
     whole = tuple(m for m in measures if isinstance(m, str) and m in EPOCH_METRICS)
     tensors = tuple(metrics.get(m) for m in measures if m not in whole)
-    if "loss" in [metric.name for metric in tensors]:
-        raise InputError("a metric cannot be called 'loss'; rename it")
-    return Head(losses.get(loss), weight, tensors, whole)
+    registered = [each for each in losses.LOSSES.values() if each.function is loss]
+    return Head(registered[0] if registered else losses.get(loss), weight, tensors, whole)
+
+
+def _check_names(heads: Mapping[str, Head]) -> None:
+    """Refuse two quantities of one name, such as a metric that is called like a loss."""
+    taken = set(_TAKEN)
+    for output in heads:
+        taken |= {label(output, "loss"), label(output, "loss_weight")}
+    for output, head in heads.items():
+        for name in (*(metric.name for metric in head.measures), *head.whole):
+            key = label(output, name)
+            if key in taken or key.startswith("validation_"):
+                raise InputError(
+                    f"a metric cannot be called {key!r}, which something else is called; rename it"
+                )
+            taken.add(key)
 
 
 def _names(names: Any) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ranvier import metrics
 from ranvier.errors import InputError, RanvierError
+from ranvier.losses import LOSSES
+from ranvier.metrics import METRICS, Metric
 from ranvier.nn.config import from_config, to_config
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """The version of the layout of `config.json`."""
+
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
+"""What reading a configuration of another form raises."""
 
 _CALLED = {"heads": "the options of a loss or metric", "training": "about"}
 """What the keys of `config.json` are called where they cannot be written."""
@@ -88,21 +95,35 @@ def load(
     if not (folder / CONFIG).exists():
         raise RunError(f"{folder}: holds no {CONFIG}, so it is no run folder; check the path")
     config = load_json(folder / CONFIG)
-    try:
+    with _reading(folder / CONFIG):
         model = _model(config, net, loss, metrics, engine, options)
-    except RanvierError as error:
-        raise RunError(f"{folder / CONFIG}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise RunError(f"{folder / CONFIG}: not a configuration of this version") from None
+        settings, frozen = Settings.from_json(config["training"]), list(config["frozen"])
+    # What goes wrong in a network that was passed is not the file's fault.
+    with _reading(folder / CONFIG, () if net is not None else _MALFORMED):
+        model.build(settings)
+    with _reading(folder / CONFIG):
+        for each in frozen:
+            model.freeze(each.replace("[", "[[]"))
     _restore(model, folder)
     return model
+
+
+@contextmanager
+def _reading(path: Path, malformed: tuple[type[Exception], ...] = _MALFORMED) -> Iterator[None]:
+    """Say of errors which file they come from, and of some that it is malformed."""
+    try:
+        yield
+    except RanvierError as error:
+        raise RunError(f"{path}: {error}") from None
+    except malformed:
+        raise RunError(f"{path}: not a configuration of this version") from None
 
 
 def _model(
     config: Mapping[str, Any],
     net: Module | None,
     loss: Any,
-    metrics: Any,
+    measures: Any,
     engine: str,
     options: Mapping[str, Any],
 ) -> Model:
@@ -113,15 +134,17 @@ def _model(
     heads = config["heads"]
     one = list(heads) == [ONE]
     losses = {name: _own(head["loss"], "loss", loss is None) for name, head in heads.items()}
-    measured = {name: head["metrics"] for name, head in heads.items()}
     for head in heads.values():
-        _own(head, "metric", metrics is None)
+        _own(head, "metric", measures is None)
+    if measures is None:
+        by_output = {n: [_metric(each) for each in head["metrics"]] for n, head in heads.items()}
+        measures = by_output[ONE] if one else by_output
     dilution = config["dilution"]
-    model = Model(
+    return Model(
         net if net is not None else from_config(config["net"]),
         loss if loss is not None else (losses[ONE] if one else losses),
         Optimizer.from_config(config["optimizer"]),
-        metrics if metrics is not None else (measured[ONE] if one else measured),
+        measures,
         penalties=[Penalty.from_config(each) for each in config["penalties"]],
         dilution=None if dilution is None else Dilution.from_config(dilution),
         loss_weights={name: head["weight"] for name, head in heads.items()},
@@ -131,10 +154,6 @@ def _model(
         engine=engine,
         **options,
     )
-    model.build(Settings.from_json(config["training"]))
-    for frozen in config["frozen"]:
-        model.freeze(frozen.replace("[", "[[]"))
-    return model
 
 
 def _restore(model: Model, folder: Path) -> None:
@@ -152,23 +171,34 @@ def _restore(model: Model, folder: Path) -> None:
 
 
 def _head_config(head: Head) -> dict[str, Any]:
-    from ranvier.losses import LOSSES
-    from ranvier.metrics import METRICS
-
     known = head.loss.name in LOSSES and LOSSES[head.loss.name].function is head.loss.function
-    names = [metric.name for metric in head.measures]
-    mine = [
-        m.name
-        for m in head.measures
-        if not (m.name in METRICS and METRICS[m.name].function is m.function)
-        and not m.name.startswith("top_")
-    ]
+    measures = [_metric_config(metric) for metric in head.measures]
+    mine = any(isinstance(each, dict) and each.get("own") for each in measures)
     return {
         "loss": head.loss.config() if known else {"name": head.loss.name, "own": True},
         "weight": head.weight,
-        "metrics": [*names, *head.whole],
+        "metrics": [*measures, *head.whole],
         **({"own": True} if mine else {}),
     }
+
+
+def _metric_config(metric: Metric) -> str | dict[str, Any]:
+    """A metric's name where that says all, else how it differs from a known one."""
+    with suppress(InputError):
+        if metrics.get(metric.name) == metric:
+            return metric.name
+    for name, known in METRICS.items():
+        if known.function is metric.function:
+            return {"name": metric.name, "function": name, "options": metric.options}
+    return {"name": metric.name, "own": True}
+
+
+def _metric(config: Any) -> str | Metric:
+    """The metric, or its name, that `_metric_config` has described."""
+    if isinstance(config, str):
+        return config
+    function = METRICS[config["function"]].function
+    return Metric(str(config["name"]), function, dict(config["options"]))
 
 
 def _own(config: Mapping[str, Any], what: str, needed: bool) -> Mapping[str, Any]:

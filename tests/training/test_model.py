@@ -467,6 +467,20 @@ def test_errors(call: Any, message: str) -> None:
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["loss", "weight", "loss_weight", "learning_rate", "penalty", "step", "validation_loss"]
+)
+def test_names_of_metrics_that_are_taken(name: str) -> None:
+    def first(predictions: rv.Tensor, targets: rv.Tensor) -> rv.Tensor:
+        return predictions[:, 0]
+
+    with pytest.raises(InputError, match=f"a metric cannot be called '{name}', which"):
+        classifier(metrics=["accuracy", rv.metrics.Metric(name, first)])
+    for twice in (["accuracy", "accuracy"], ["f1", "f1"], [first, first]):
+        with pytest.raises(InputError, match="which something else is called; rename it"):
+            classifier(metrics=twice)
+
+
 def test_later_inputs_must_be_like_the_first() -> None:
     model = classifier()
     model.fit(X, Y)

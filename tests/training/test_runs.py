@@ -427,6 +427,53 @@ def test_one_s_own_classes_and_functions_are_passed(tmp_path: Path) -> None:
     assert np.array_equal(loaded.predict(X), model.predict(X))
 
 
+def test_metrics_and_losses_come_back_with_their_options(tmp_path: Path) -> None:
+    strict = rv.metrics.Metric("accuracy", rv.metrics.accuracy, {"threshold": 0.9})
+    twice = rv.metrics.Metric("second", rv.metrics.top_k, {"k": 2})
+    sides = rv.Model(nn.Sequential(nn.Linear(1)), "binary_cross_entropy", metrics=[strict])
+    arms = classifier(loss=rv.losses.cross_entropy, metrics=[twice, "top_1", "accuracy", "f1"])
+    for name, model, targets in (("sides", sides, Y > 0), ("arms", arms, Y)):
+        model.fit(X, targets, epochs=3)
+        model.save(tmp_path / name)
+        loaded = rv.load(tmp_path / name)
+        assert loaded.evaluate(X, targets) == model.evaluate(X, targets)
+        assert np.array_equal(loaded.predict(X), model.predict(X))
+    np.testing.assert_allclose(arms.predict(X).sum(1), 1, rtol=1e-6)
+
+
+def test_a_metric_of_one_s_own_with_a_known_look(tmp_path: Path) -> None:
+    def top_secret(predictions: rv.Tensor, targets: rv.Tensor) -> rv.Tensor:
+        return rv.max(predictions, 1)
+
+    model = classifier(metrics=[top_secret])
+    model.fit(X, Y)
+    model.save(tmp_path / "run")
+    with pytest.raises(
+        RunError, match=r"a metric is the user's own; load it with rv.load\(path, me"
+    ):
+        rv.load(tmp_path / "run")
+    assert rv.load(tmp_path / "run", metrics=[top_secret]).evaluate(X, Y) == model.evaluate(X, Y)
+
+
+@pytest.mark.parametrize("error", [AttributeError, KeyError, TypeError, ValueError])
+def test_a_bug_in_a_network_that_is_passed_is_shown(tmp_path: Path, error: Any) -> None:
+    class Own(nn.Module):
+        def __init__(self, bug: bool) -> None:
+            self.dense = nn.Linear(3)
+            self.bug = bug
+
+        def __call__(self, x: rv.Tensor) -> rv.Tensor:
+            if self.bug:
+                raise error("a bug")
+            return self.dense(x)
+
+    model = rv.Model(Own(False), "cross_entropy")
+    model.fit(X, Y)
+    model.save(tmp_path / "run")
+    with pytest.raises(error, match="a bug"):
+        rv.load(tmp_path / "run", net=Own(True))
+
+
 def test_an_unknown_class_is_refused(tmp_path: Path) -> None:
     fit(classifier(), tmp_path / "run")
     from ranvier.training.files import load_json, save_json
