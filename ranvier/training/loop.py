@@ -25,10 +25,11 @@ from ranvier.training.progress import Progress
 from ranvier.training.run import Checkpoint, RunFolder
 
 CHECKPOINT_SECONDS = 10.0
-"""A checkpoint is written at least this often, and after each epoch."""
+"""A checkpoint is written after each epoch, and after so many seconds within one."""
 
 _SAVING_SHARE = 20
-"""Saving takes at most one part in so many of the time, however large the network is."""
+"""Saving takes one part in so many of the time at most, so that after a short epoch, or with a
+large network, it may have to wait."""
 
 
 class Training:
@@ -149,7 +150,7 @@ class Training:
                 raise KeyboardInterrupt
             if self._stopping and not self._at_end():
                 return
-            if self._due():
+            if self._due(CHECKPOINT_SECONDS):
                 self._save()
         self._finish_epoch(perf_counter() - started, done)
 
@@ -191,9 +192,8 @@ class Training:
         self.history.append(record)
         self.timings.append({"epoch": self.epoch, "seconds": seconds, "samples": samples})
         self._progress.finish_epoch(record)
-        if self._run is not None:
+        if self._due(0.0):
             self._save()
-            self._run.save_timings([*self._earlier(), *self.timings])
 
     def _earlier(self) -> list[dict[str, Any]]:
         """Times of epochs that earlier processes have run."""
@@ -203,8 +203,9 @@ class Training:
 
     # ------------------------------------------------------------ checkpoints
 
-    def _due(self) -> bool:
-        wait = max(CHECKPOINT_SECONDS, _SAVING_SHARE * self._saving)
+    def _due(self, seconds: float) -> bool:
+        """Whether the last checkpoint is older than that, and than its share allows."""
+        wait = max(seconds, _SAVING_SHARE * self._saving)
         return self._run is not None and perf_counter() - self._saved > wait
 
     def _save(self) -> None:
@@ -212,6 +213,8 @@ class Training:
             return
         began = perf_counter()
         self._run.save(self._checkpoint())
+        if self.timings:
+            self._run.save_timings([*self._earlier(), *self.timings])
         self._saved = perf_counter()
         self._saving = self._saved - began
 

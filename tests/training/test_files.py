@@ -223,6 +223,7 @@ def test_a_checkpoint_that_fails_anywhere_leaves_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """Each system call of the checkpoints of an epoch fails once; the run can be resumed."""
+    monkeypatch.setattr("ranvier.training.loop._SAVING_SHARE", 0.0)  # one after each epoch
     whole = tmp_path / "whole"
     dropped().fit(X, Y, epochs=3, out=whole)
     broken = Broken(monkeypatch, number)

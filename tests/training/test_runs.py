@@ -133,6 +133,38 @@ def test_resume_without_a_checkpoint_starts_anew(tmp_path: Path) -> None:
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
+def test_saving_waits_until_it_takes_its_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(dropped(), tmp_path / "whole")
+    monkeypatch.setattr("ranvier.training.loop._SAVING_SHARE", 1e9)
+    epochs, save = [], RunFolder.save
+
+    def noted(run: RunFolder, checkpoint: Any) -> None:
+        epochs.append(checkpoint.epoch)
+        save(run, checkpoint)
+
+    monkeypatch.setattr(RunFolder, "save", noted)
+    fit(dropped(), tmp_path / "rare")
+    assert epochs == [0, EPOCHS]
+    with pytest.raises(Killed):
+        fit(dropped(), tmp_path / "broken", callbacks=[_KillAfter(3 * EPOCHS - 1)])
+    assert epochs[2:] == [0]
+    fit(dropped(), tmp_path / "broken", resume=True)
+    for folder in ("rare", "broken"):
+        assert contents(tmp_path / folder) == contents(tmp_path / "whole")
+        assert [each["epoch"] for each in RunFolder(tmp_path / folder).timings()] == [1, 2, 3, 4, 5]
+
+
+def test_damaged_timings_are_left_out(tmp_path: Path) -> None:
+    fit(dropped(), tmp_path / "run", epochs=2)
+    good = (tmp_path / "run" / "timings.jsonl").read_text()
+    bad = '{"epoch": 1}\n[1]\nnull\n{"epoch": 9, "seconds": "a", "samples": 1}\n\xff\n{"epo\n'
+    (tmp_path / "run" / "timings.jsonl").write_text(bad + good, "latin-1")
+    fit(dropped(), tmp_path / "run", epochs=3, resume=True)
+    assert [each["epoch"] for each in RunFolder(tmp_path / "run").timings()] == [1, 2, 3]
+
+
 def test_ctrl_c_saves_and_passes_on(tmp_path: Path) -> None:
     def press(training: Training, record: Any) -> None:
         if record["epoch"] == 2:
