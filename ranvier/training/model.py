@@ -135,7 +135,8 @@ class Model:
 
         A second call goes on where the first one ended. Raises NonFiniteError where the loss
         becomes NaN, KeyboardInterrupt after Ctrl-C (a checkpoint is saved first), DataError or
-        InputError for what does not fit.
+        InputError for what does not fit, and RunError for a folder that holds something else or
+        that another run writes to.
         """
         check_counts(epochs=epochs, batch_size=batch_size, seed=seed)
         check_optimizer(self.optimizer, self.net)
