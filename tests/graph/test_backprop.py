@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 import ranvier as rv
-from ranvier.errors import DTypeError, ShapeError
+from ranvier.errors import DTypeError, GraphError, ShapeError
 from ranvier.graph.evaluate import evaluate
 from ranvier.graph.simplify import simplify
 from ranvier.graph.tensor import Tensor
@@ -56,6 +58,12 @@ def test_the_loss_itself_and_a_parameter_twice() -> None:
     assert value(first) == 1.0
 
 
+def test_parameters_from_a_generator() -> None:
+    w = rv.Parameter(np.array([1, 2, 3], "f"))
+    (g,) = rv.gradients(rv.sum(w * w), (p for p in [w]))
+    np.testing.assert_array_equal(g.numpy(), [2, 4, 6])
+
+
 def test_no_parameters() -> None:
     assert rv.gradients(scalar(), []) == []
 
@@ -94,6 +102,13 @@ def test_a_seed_gives_the_product_of_vector_and_jacobian() -> None:
     np.testing.assert_array_equal(value(g, x=[1, 2, 3], seed=[1, 10, 100]), [2, 40, 600])
 
 
+def test_a_seed_may_be_a_list_or_an_array() -> None:
+    w = rv.Parameter(np.array([1, 2, 3], "f"))
+    for seed in ([1, 10, 100], [1.0, 10.0, 100.0], np.array([1, 10, 100], "f")):
+        (g,) = rv.gradients(w * w, [w], seed)
+        np.testing.assert_array_equal(g.numpy(), [2, 40, 600])
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -105,9 +120,26 @@ def test_a_loss_that_is_no_scalar_is_refused() -> None:
 
 def test_a_seed_of_another_shape_or_dtype_is_refused() -> None:
     x = rv.input((2, 3))
-    for seed in (rv.input((3, 2)), rv.input((2, 3), "float64")):
-        with pytest.raises(ShapeError, match="seed"):
+    with pytest.raises(ShapeError, match=r"the seed has shape \(3, 2\), the loss \(2, 3\)"):
+        rv.gradients(x, [x], rv.input((3, 2)))
+    for seed in (rv.input((2, 3), "float64"), np.ones((2, 3))):
+        with pytest.raises(DTypeError, match="the seed is float64, the loss float32; convert"):
             rv.gradients(x, [x], seed)
+
+
+def test_what_is_no_list_of_tensors_is_refused() -> None:
+    w = rv.Parameter(np.ones(3, "f"))
+    loss = rv.sum(w * w)
+    wrong: list[tuple[str, Any, Any]] = [
+        ("parameters is one tensor; pass a list, [w]", loss, w),
+        ("parameters is of type NoneType; pass a list of tensors", loss, None),
+        ("a parameter is of type NoneType; it must be a tensor", loss, [w, None]),
+        ("a parameter is of type str; it must be a tensor", loss, {"w": w}),
+        ("the loss is of type float; it must be a tensor", 1.0, [w]),
+    ]
+    for text, given, parameters in wrong:
+        with pytest.raises(GraphError, match=f"^{re.escape(f'gradients: {text}')}$"):
+            rv.gradients(given, parameters)
 
 
 def test_integers_have_no_gradient() -> None:
