@@ -45,3 +45,31 @@ def as_dtype(value: Any) -> DType:
 def is_floating(dtype: DType) -> bool:
     """Whether arithmetic on `dtype` rounds (float32, float64; bfloat16 is storage only)."""
     return dtype in FLOATING
+
+
+def convert(array: np.ndarray, dtype: DType, what: str = "") -> np.ndarray:
+    """Return `array` as `dtype`.
+
+    Raises DTypeError, beginning with `what`, where integers or bools would change a value.
+    """
+    if array.dtype == dtype:
+        return array
+    try:
+        with np.errstate(invalid="ignore"):
+            converted = array.astype(dtype)
+    except OverflowError:
+        raise DTypeError(
+            f"{what}a number is too large for {dtype}; use smaller numbers or another dtype"
+        ) from None
+    if dtype in (*INTEGER, bool_):
+        changed = np.asarray(converted != array, np.bool_)
+        if changed.any():
+            raise DTypeError(f"{what}{array[changed][0]} does not fit {dtype}; {_range(dtype)}")
+    return converted
+
+
+def _range(dtype: DType) -> str:
+    if dtype == bool_:
+        return "use True and False, or another dtype"
+    limits = np.iinfo(dtype)
+    return f"use whole numbers from {limits.min} to {limits.max}, or another dtype"

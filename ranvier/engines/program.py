@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ranvier.dtypes import convert
 from ranvier.errors import DTypeError, InputError, ShapeError
-from ranvier.graph.leaves import State, aligned_empty
+from ranvier.graph.leaves import State, aligned_empty, as_numpy
 from ranvier.graph.ops.indexing import ScatterAdd, Take
 from ranvier.graph.printing import type_text
 from ranvier.graph.simplify import PASSES
@@ -123,16 +124,9 @@ class Program(ABC):
         }
 
     def _argument(self, name: str, tensor: Tensor, value: Any, steps: int | None) -> Argument:
-        try:
-            array = np.asarray(value)
-        except ValueError:
-            raise ShapeError(
-                f"input {name!r} is a nested list whose rows differ in length; make them equally "
-                "long"
-            ) from None
-        plain = not isinstance(value, np.ndarray | np.generic) and array.dtype.kind in "fiub"
-        if plain and not _loses(array, tensor.dtype):
-            array = array.astype(tensor.dtype)
+        array = as_numpy(value, f"input {name!r}: ")
+        if not isinstance(value, np.ndarray | np.generic):
+            array = convert(array, tensor.dtype, f"input {name!r}: ")
         if array.dtype != tensor.dtype:
             raise DTypeError(
                 f"input {name!r} is {tensor.dtype}, the array {array.dtype}; "
@@ -152,11 +146,6 @@ class Program(ABC):
                     f"use 0 to {rows - 1}"
                 )
         return Argument(np.ascontiguousarray(array).reshape(array.shape), streamed)
-
-
-def _loses(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether converting Python numbers to `dtype` would drop a fraction."""
-    return array.dtype.kind == "f" and dtype.kind in "iub"
 
 
 def _index_ranges(signature: Signature) -> dict[str, int]:

@@ -24,41 +24,35 @@ from ranvier.graph.tensor import Op, Shape, Tensor, apply
 # ---------------------------------------------------------------- operands
 
 
-def as_tensor(value: Any, dtype: Any = None) -> Tensor:
-    """Return `value` itself if it is a tensor, else a constant (of `dtype` where given)."""
-    from ranvier.graph.leaves import constant
+def as_tensor(value: Any, dtype: Any = None, what: str = "") -> Tensor:
+    """Return `value` itself if it is a tensor, else a constant (of `dtype` where given).
 
-    return value if isinstance(value, Tensor) else constant(value, dtype)
+    Raises ShapeError or DTypeError, beginning with `what`, for what is no array of numbers.
+    """
+    from ranvier.graph.leaves import as_array, constant
+
+    return value if isinstance(value, Tensor) else constant(as_array(value, dtype, what))
 
 
 def operands(*values: Any) -> tuple[Tensor, ...]:
     """Return the values as tensors of one shape; Python numbers take the tensors' dtype.
 
+    Where all are numbers, they have the dtype of a list of them.
+
     Raises ShapeError where the shapes do not broadcast.
     """
     numbers = (bool, int, float)
     found = [as_tensor(v) for v in values if not isinstance(v, numbers)]
-    dtype = found[0].dtype if found else None
-    tensors = [
-        _number(v, dtype) if dtype is not None and isinstance(v, numbers) else as_tensor(v)
-        for v in values
-    ]
+    dtype = found[0].dtype if found else as_tensor(values).dtype
+    tensors = [_number(v, dtype) if isinstance(v, numbers) else as_tensor(v) for v in values]
     shape = broadcast_shapes(*(t.shape for t in tensors))
     return tuple(broadcast_to(t, shape) for t in tensors)
 
 
 def _number(value: float, dtype: dtypes.DType) -> Tensor:
-    whole = dtype in dtypes.INTEGER
-    if whole and not (float(value).is_integer() and _in_range(int(value), dtype)):
-        raise DTypeError(f"{value} does not fit {dtype}; convert the tensor with .astype(...)")
     if dtype == dtypes.bool_ and not isinstance(value, bool):
         raise DTypeError(f"a bool tensor and the number {value}; convert with .astype(...)")
     return as_tensor(value, dtype)
-
-
-def _in_range(value: int, dtype: dtypes.DType) -> bool:
-    limits = np.iinfo(dtype)
-    return bool(limits.min <= value <= limits.max)
 
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
@@ -81,11 +75,19 @@ def axis_tuple(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     return tuple(out)
 
 
-def whole_numbers(label: str, values: Any) -> tuple[int, ...]:
-    """Return a whole number, or a sequence of them, of Python or NumPy, as a tuple of ints.
+def whole_number(label: str, value: Any) -> int:
+    """Return a whole number, of Python or NumPy, as an int.
 
     Raises DTypeError, with the argument's name `label`, for anything else.
     """
+    try:
+        return index(value)
+    except TypeError:
+        raise DTypeError(f"{label} {_shown(value)} is not a whole number; use an int") from None
+
+
+def whole_numbers(label: str, values: Any) -> tuple[int, ...]:
+    """Return a whole number, or a sequence of them, as a tuple of ints, or raise DTypeError."""
     try:
         return (index(values),)
     except TypeError:
@@ -93,7 +95,22 @@ def whole_numbers(label: str, values: Any) -> tuple[int, ...]:
     try:
         return tuple(index(value) for value in values)
     except TypeError:
-        raise DTypeError(f"{label} {values!r} is not made of whole numbers; use ints") from None
+        raise DTypeError(
+            f"{label} {_shown(values)} is not made of whole numbers; use ints"
+        ) from None
+
+
+def lengths(what: str, shape: Any) -> Shape:
+    """Return the `shape` of `what`: whole numbers, 0 or more; else DTypeError or ShapeError."""
+    whole = whole_numbers(f"{what}: shape", shape)
+    if any(n < 0 for n in whole):
+        raise ShapeError(f"{what}: shape {whole} has a negative axis; use lengths of 0 or more")
+    return whole
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"of type {type(value).__name__}" if "\n" in text else text
 
 
 # ---------------------------------------------------------------- pointwise
@@ -103,7 +120,7 @@ def _unary(op: Op) -> Callable[[Any], Tensor]:
     def function(x: Any) -> Tensor:
         return apply(op, as_tensor(x))
 
-    function.__name__ = op.name
+    function.__name__ = function.__qualname__ = op.name
     function.__doc__ = type(op).__doc__
     return function
 
@@ -112,7 +129,7 @@ def _binary(op: Op) -> Callable[[Any, Any], Tensor]:
     def function(a: Any, b: Any) -> Tensor:
         return apply(op, *operands(a, b))
 
-    function.__name__ = op.name
+    function.__name__ = function.__qualname__ = op.name
     function.__doc__ = type(op).__doc__
     return function
 
@@ -208,7 +225,7 @@ def swapaxes(x: Any, first: int, second: int) -> Tensor:
 
 def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     """Return `x` repeated along new leading axes and axes of length 1 to `shape`."""
-    x, shape = as_tensor(x), whole_numbers("shape", shape)
+    x, shape = as_tensor(x), lengths("broadcast_to", shape)
     return x if x.shape == shape else apply(movement.BroadcastTo(shape), x)
 
 
@@ -408,22 +425,29 @@ def take(x: Any, indices: Any, axis: int = 0) -> Tensor:
 
 def scatter_add(updates: Any, indices: Any, rows: int) -> Tensor:
     """Add up rows of `updates` by index into a tensor of `rows` rows of zeros."""
-    (rows,) = whole_numbers("rows", rows)
+    rows = whole_number("scatter_add: rows", rows)
     return apply(indexing.ScatterAdd(rows), as_tensor(updates), as_tensor(indices))
 
 
 def random_bits(shape: Sequence[int], seed: Any, step: Any, stream: int, dtype: Any) -> Tensor:
     """Uniform random int32 words or uint8 bytes; seed and step are int64 scalars."""
-    op = random.RandomBits(whole_numbers("shape", shape), dtypes.as_dtype(dtype), int(stream))
-    return apply(op, as_tensor(seed, dtypes.int64), as_tensor(step, dtypes.int64))
+    return _random(random.RandomBits, shape, seed, step, stream, dtype)
 
 
 def random_uniform(
     shape: Sequence[int], seed: Any, step: Any, stream: int, dtype: Any = dtypes.float32
 ) -> Tensor:
     """Random floats, uniform in [0, 1); seed and step are int64 scalars."""
-    op = random.RandomUniform(whole_numbers("shape", shape), dtypes.as_dtype(dtype), int(stream))
-    return apply(op, as_tensor(seed, dtypes.int64), as_tensor(step, dtypes.int64))
+    return _random(random.RandomUniform, shape, seed, step, stream, dtype)
+
+
+def _random(
+    kind: type[random.Random], shape: Any, seed: Any, step: Any, stream: Any, dtype: Any
+) -> Tensor:
+    stream = whole_number(f"{kind.name}: stream", stream)
+    op = kind(lengths(kind.name, shape), dtypes.as_dtype(dtype), stream)
+    seed = as_tensor(seed, dtypes.int64, f"{kind.name}: seed ")
+    return apply(op, seed, as_tensor(step, dtypes.int64, f"{kind.name}: step "))
 
 
 # ---------------------------------------------------------------- creation

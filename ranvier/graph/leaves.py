@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ranvier.dtypes import DType, as_dtype, float32
-from ranvier.errors import ShapeError
+from ranvier import dtypes
+from ranvier.dtypes import DType
+from ranvier.errors import DTypeError, ShapeError
+from ranvier.graph.functions import lengths
 from ranvier.graph.tensor import Array, Op, Shape, Tensor
 
 
@@ -79,7 +81,7 @@ class State(Tensor):
     storage: np.ndarray
 
     def __init__(self, value: Any, dtype: Any = None, *, name: str | None = None) -> None:
-        array = as_array(value, dtype)
+        array = as_array(value, dtype, f"{name}: " if name else "")
         op = StateRead(name, array.shape, array.dtype)
         super().__init__(op, (), array.shape, array.dtype)
         storage = aligned_empty(array.shape, array.dtype)
@@ -99,7 +101,7 @@ class State(Tensor):
 
     @value.setter
     def value(self, new: Any) -> None:
-        array = _as_numpy(new)
+        array = as_array(new, self.dtype, f"{self.label}: " if self.label else "")
         if array.shape != self.shape:
             raise ShapeError(
                 f"{self.label or 'state'} has shape {self.shape}, the new value "
@@ -126,38 +128,62 @@ class Buffer(State):
 
 
 def constant(value: Any, dtype: Any = None) -> Tensor:
-    """Return a constant tensor; Python floats become float32, ints int64, unless `dtype`."""
+    """Return a constant tensor; Python floats become float32, ints int64, unless `dtype`.
+
+    Raises DTypeError where integers or bools of `dtype` would change a value.
+    """
     array = as_array(value, dtype).copy()
     array.flags.writeable = False
     return Tensor(Constant(array), (), array.shape, array.dtype)
 
 
-def input(shape: Any, dtype: Any = float32, name: str | None = None) -> Tensor:  # noqa: A001
+def input(  # noqa: A001 (the name is the contract)
+    shape: Any, dtype: Any = dtypes.float32, name: str | None = None
+) -> Tensor:
     """Return a placeholder of `shape` and `dtype` that the program's caller fills."""
-    shape = tuple(int(n) for n in ((shape,) if isinstance(shape, int | np.integer) else shape))
-    if any(n < 0 for n in shape):
-        raise ShapeError(f"input {name or ''}: shape {shape} has a negative axis")
-    dtype = as_dtype(dtype)
+    shape = lengths(f"input {name}" if name else "input", shape)
+    dtype = dtypes.as_dtype(dtype)
     return Tensor(Input(name, shape, dtype), (), shape, dtype)
 
 
-def as_array(value: Any, dtype: Any = None) -> np.ndarray:
-    """Return `value` as an array of a tensor dtype; float lists become float32."""
-    array = _as_numpy(value)
+def as_array(value: Any, dtype: Any = None, what: str = "") -> np.ndarray:
+    """Return `value` as an array of a tensor dtype; float lists become float32, int lists int64.
+
+    Raises ShapeError or DTypeError, beginning with `what`, for what is no array of numbers or
+    where integers or bools of `dtype` would change a value.
+    """
+    array = as_numpy(value, what)
     if dtype is None:
-        foreign = not isinstance(value, np.ndarray | np.generic)
-        dtype = float32 if foreign and array.dtype == np.float64 else array.dtype
-    return np.ascontiguousarray(array.astype(as_dtype(dtype), copy=False)).reshape(array.shape)
+        own = isinstance(value, np.ndarray | np.generic)
+        dtype = array.dtype if own else _LISTED.get(array.dtype.char, array.dtype)
+    converted = dtypes.convert(array, dtypes.as_dtype(dtype), what)
+    return np.ascontiguousarray(converted).reshape(array.shape)
 
 
-def _as_numpy(value: Any) -> np.ndarray:
+_LISTED = {"d": dtypes.float32, "L": dtypes.int64, "Q": dtypes.int64, "O": dtypes.int64}
+"""The dtype of a list by the character that NumPy gives it; huge ints are unsigned or objects."""
+
+
+def as_numpy(value: Any, what: str = "") -> np.ndarray:
+    """Return `value` as NumPy's array; ShapeError or DTypeError where it is none of numbers."""
+    if isinstance(value, Tensor):
+        raise DTypeError(f"{what}a tensor is no array; take its value with .numpy()")
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except ValueError:
         raise ShapeError(
-            "the rows of a nested list differ in length or depth, so it is no array; make them "
-            "equally long, with padding for instance"
+            f"{what}the rows of a nested list differ in length or depth, so it is no array; make "
+            "them equally long, with padding for instance"
         ) from None
+    if array.dtype.kind == "O":
+        foreign = [type(v) for v in array.flat if not isinstance(v, int | float)]
+    else:
+        number = array.dtype.kind in "biuf" or array.dtype == dtypes.bfloat16
+        foreign = [] if number else [array.dtype.type]
+    if foreign:
+        kind = foreign[0].__name__.rstrip("_")
+        raise DTypeError(f"{what}no tensor holds values of type {kind}; use numbers or bools")
+    return array
 
 
 _PAGE = 4096

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,14 @@ def test_documented(name: str) -> None:
     assert function.__name__ == name
     assert function.__doc__
     assert len(function.__doc__) < 400
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_found_by_its_qualified_name(name: str) -> None:
+    """As pickling a function needs it."""
+    function = getattr(rv, name)
+    assert function.__qualname__ == name
+    assert getattr(sys.modules[function.__module__], name) is function
 
 
 # ---------------------------------------------------------------- operators and methods
@@ -106,6 +115,10 @@ def test_numbers_take_the_dtype_of_the_tensor() -> None:
         assert (3 * t).dtype == t.dtype
     same(rv.constant([1.0]) * np.float64(2), np.array([2], "f"))
     same(rv.constant([3], "int64") * 2.0, np.array([6]))
+    same(rv.add(1, 2.5), np.float32(3.5))
+    same(rv.multiply(2, 3), np.int64(6))
+    same(rv.multiply(True, 2), np.int64(2))
+    same(rv.where(rv.constant([True, False]), 1.0, 0), np.array([1, 0], "f"))
     same(rv.sum(rv.constant([True, True])), np.int64(2))
     same(rv.sum(rv.constant([200, 100], "uint8")), np.int64(300))
 
@@ -234,8 +247,30 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (RanvierError, "rv.where", lambda: 1.0 in ONE),
     (TypeError, "no length", lambda: len(rv.constant(1.0))),
     (AttributeError, "immutable", lambda: setattr(ONE, "shape", ())),
+    (DTypeError, "no tensor holds values of type NoneType", lambda: rv.constant(None)),
+    (DTypeError, "values of type complex128", lambda: rv.constant(1j)),
+    (DTypeError, "values of type Tensor", lambda: rv.constant([ONE, ONE])),
+    (DTypeError, "take its value with .numpy()", lambda: rv.constant(ONE)),
+    (DTypeError, "w: a tensor is no array", lambda: rv.Parameter(ONE, name="w")),
+    (DTypeError, "too large for float32", lambda: ONE * 10**400),
+    (DTypeError, "too large for int64", lambda: WHOLE * 10**400),
+    (DTypeError, "input x: shape (2.7, 3) is not made", lambda: rv.input((2.7, 3), name="x")),
+    (DTypeError, "input: shape 2.5 is not made of whole", lambda: rv.input(2.5)),
+    (DTypeError, "input: shape None is not made of whole", lambda: rv.input(None)),
+    (DTypeError, "input: shape 'ab' is not made of whole", lambda: rv.input("ab")),
+    (DTypeError, "shape of type Tensor is not made", lambda: rv.input(WHOLE)),
+    (ShapeError, "input x: shape (2, -1) has a negative", lambda: rv.input((2, -1), name="x")),
+    (ShapeError, "broadcast_to: shape (-2, 2) has a", lambda: rv.broadcast_to(ONE, (-2, 2))),
+    (ShapeError, "random_uniform: shape (-2,) has", lambda: rv.random_uniform((-2,), 0, 0, 0)),
+    (DTypeError, "random_uniform: seed 1.5 does not", lambda: rv.random_uniform((2,), 1.5, 0, 0)),
+    (DTypeError, f"seed {2**63} does not fit", lambda: rv.random_uniform((2,), 2**63, 0, 0)),
+    (DTypeError, "step 0.5 does not fit", lambda: rv.random_uniform((2,), 0, 0.5, 0)),
+    (DTypeError, "stream 1.5 is not a whole number",
+     lambda: rv.random_uniform((2,), 0, 0, 1.5)),  # type: ignore[arg-type]
+    (DTypeError, "rows 1.5 is not a whole number",
+     lambda: rv.scatter_add(ONE, [0, 1], 1.5)),  # type: ignore[arg-type]
     (InputError, "has no value", lambda: rv.input((2,)).numpy()),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("error", "part", "build"), ERRORS)

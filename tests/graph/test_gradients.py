@@ -189,6 +189,8 @@ def test_refusals(name: str) -> None:
 def test_leaves_refuse_other_dtypes_and_negative_axes() -> None:
     for build in (rv.constant, rv.Parameter, rv.Buffer):
         with pytest.raises(DTypeError, match="not a tensor dtype"):
+            build(np.array(1, "float16"))
+        with pytest.raises(DTypeError, match="values of type complex128"):
             build(np.array(1j))
     with pytest.raises(DTypeError, match="not a tensor dtype"):
         rv.input((2,), "float16")
