@@ -10,13 +10,14 @@ import numpy as np
 
 from ranvier import dtypes
 from ranvier.graph import functions as f
+from ranvier.graph.shapes import axis_tuple
 from ranvier.graph.tensor import Tensor
 
 
 def mean(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """Mean over `axis` (all axes by default) of a floating tensor."""
     x = f.as_tensor(x)
-    count = prod(x.shape[a] for a in f.axis_tuple(axis, x.ndim))
+    count = prod(x.shape[a] for a in axis_tuple(axis, x.ndim, "mean"))
     return f.multiply(f.sum(x, axis, keepdims), 1.0 / max(count, 1))
 
 

@@ -8,17 +8,25 @@ explicit ops. What is composed of primitives stands in `ranvier.graph.compositio
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Sequence
 from math import prod
-from operator import index
 from typing import Any
 
 import numpy as np
 
 from ranvier import dtypes
 from ranvier.errors import DTypeError, ShapeError
+from ranvier.graph import leaves
 from ranvier.graph.ops import contraction, indexing, movement, pointwise, random, reduction
+from ranvier.graph.shapes import (
+    axis_tuple,
+    broadcast_shapes,
+    lengths,
+    one_axis,
+    pairs,
+    whole_number,
+    whole_numbers,
+)
 from ranvier.graph.tensor import Op, Shape, Tensor, apply
 
 # ---------------------------------------------------------------- operands
@@ -29,9 +37,8 @@ def as_tensor(value: Any, dtype: Any = None, what: str = "") -> Tensor:
 
     Raises ShapeError or DTypeError, beginning with `what`, for what is no array of numbers.
     """
-    from ranvier.graph.leaves import as_array, constant
-
-    return value if isinstance(value, Tensor) else constant(as_array(value, dtype, what))
+    own = isinstance(value, Tensor)
+    return value if own else leaves.constant(leaves.as_array(value, dtype, what))
 
 
 def operands(*values: Any) -> tuple[Tensor, ...]:
@@ -53,64 +60,6 @@ def _number(value: float, dtype: dtypes.DType) -> Tensor:
     if dtype == dtypes.bool_ and not isinstance(value, bool):
         raise DTypeError(f"a bool tensor and the number {value}; convert with .astype(...)")
     return as_tensor(value, dtype)
-
-
-def broadcast_shapes(*shapes: Shape) -> Shape:
-    """Return the shape that `shapes` broadcast to by NumPy's rule, or raise ShapeError."""
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        listed = " and ".join(str(s) for s in shapes)
-        raise ShapeError(
-            f"shapes {listed} do not broadcast; aligned at the right, axes must be equal or 1"
-        ) from None
-
-
-def axis_tuple(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    """Return `axis` as sorted non-negative axes; None means all of them."""
-    axes = tuple(range(ndim)) if axis is None else whole_numbers("axis", axis)
-    out = sorted({a + ndim if a < 0 else a for a in axes})
-    if len(out) != len(axes) or any(not 0 <= a < ndim for a in out):
-        raise ShapeError(f"axis {axis} does not fit a tensor of {ndim} axes")
-    return tuple(out)
-
-
-def whole_number(label: str, value: Any) -> int:
-    """Return a whole number, of Python or NumPy, as an int.
-
-    Raises DTypeError, with the argument's name `label`, for anything else.
-    """
-    try:
-        return index(value)
-    except TypeError:
-        raise DTypeError(f"{label} {_shown(value)} is not a whole number; use an int") from None
-
-
-def whole_numbers(label: str, values: Any) -> tuple[int, ...]:
-    """Return a whole number, or a sequence of them, as a tuple of ints, or raise DTypeError."""
-    try:
-        return (index(values),)
-    except TypeError:
-        pass  # no number, then a sequence
-    try:
-        return tuple(index(value) for value in values)
-    except TypeError:
-        raise DTypeError(
-            f"{label} {_shown(values)} is not made of whole numbers; use ints"
-        ) from None
-
-
-def lengths(what: str, shape: Any) -> Shape:
-    """Return the `shape` of `what`: whole numbers, 0 or more; else DTypeError or ShapeError."""
-    whole = whole_numbers(f"{what}: shape", shape)
-    if any(n < 0 for n in whole):
-        raise ShapeError(f"{what}: shape {whole} has a negative axis; use lengths of 0 or more")
-    return whole
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return f"of type {type(value).__name__}" if "\n" in text else text
 
 
 # ---------------------------------------------------------------- pointwise
@@ -194,12 +143,22 @@ def cast(x: Any, dtype: Any) -> Tensor:
 
 
 def reshape(x: Any, *shape: int | Sequence[int]) -> Tensor:
-    """Return the elements of `x` in row-major order under `shape`; one axis may be -1."""
+    """Return the elements of `x` in row-major order under `shape`; one axis may be -1.
+
+    Raises ShapeError where `shape` has another number of elements.
+    """
     x = as_tensor(x)
-    wanted = whole_numbers("shape", shape[0] if len(shape) == 1 else shape)
-    if wanted.count(-1) == 1:
+    wanted = whole_numbers("reshape: shape", shape[0] if len(shape) == 1 else shape)
+    if any(n < -1 for n in wanted) or wanted.count(-1) > 1:
+        raise ShapeError(f"reshape: shape {wanted}; one axis may be -1, others must be 0 or more")
+    if -1 in wanted:
         known = -prod(wanted)
-        wanted = tuple(x.size // known if n == -1 and known else n for n in wanted)
+        if not known or x.size % known:
+            raise ShapeError(
+                f"reshape: the {x.size} elements of {x.shape} do not fill {wanted}; no length "
+                "fits in place of -1"
+            )
+        wanted = tuple(x.size // known if n == -1 else n for n in wanted)
     return x if wanted == x.shape else apply(movement.Reshape(wanted), x)
 
 
@@ -217,7 +176,7 @@ def transpose(x: Any, *axes: int | Sequence[int] | None) -> Tensor:
 def swapaxes(x: Any, first: int, second: int) -> Tensor:
     """Return `x` with two axes exchanged."""
     x = as_tensor(x)
-    (first,), (second,) = axis_tuple(first, x.ndim), axis_tuple(second, x.ndim)
+    first, second = (one_axis(a, x.ndim, "swapaxes") for a in (first, second))
     order = list(range(x.ndim))
     order[first], order[second] = order[second], order[first]
     return transpose(x, order)
@@ -229,11 +188,13 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     return x if x.shape == shape else apply(movement.BroadcastTo(shape), x)
 
 
-def expand_dims(x: Any, axis: int) -> Tensor:
-    """Return `x` with a new axis of length 1 at position `axis` of the result."""
+def expand_dims(x: Any, axis: int | Sequence[int]) -> Tensor:
+    """Return `x` with new axes of length 1 at the positions `axis` of the result."""
     x = as_tensor(x)
-    (axis,) = axis_tuple(axis, x.ndim + 1)
-    return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
+    added = whole_numbers("expand_dims: axis", axis)
+    new = axis_tuple(added, x.ndim + len(added), "expand_dims")
+    old = iter(x.shape)
+    return reshape(x, [1 if a in new else next(old) for a in range(x.ndim + len(new))])
 
 
 def slice_axes(
@@ -248,19 +209,28 @@ def slice_axes(
     return x if whole else apply(movement.Slice(low, high, steps), x)
 
 
-def pad(x: Any, widths: Sequence[tuple[int, int]]) -> Tensor:
-    """Return `x` with (before, after) zeros added along each axis."""
+def pad(x: Any, widths: int | Sequence[Any]) -> Tensor:
+    """Return `x` with zeros added: a pair (before, after) for each axis, as numpy.pad.
+
+    One pair, or one number, counts for all axes. Raises ShapeError or DTypeError for other
+    widths, or negative ones.
+    """
     x = as_tensor(x)
-    before, after = (whole_numbers("widths", [w[side] for w in widths]) for side in (0, 1))
+    before, after = zip(*pairs(widths, x.ndim, "pad"), strict=True) if x.ndim else ((), ())
     return apply(movement.Pad(before, after), x) if any((*before, *after)) else x
 
 
-def concatenate(tensors: Sequence[Any], axis: int = 0) -> Tensor:
-    """Return the tensors one after another along `axis`."""
+def concatenate(tensors: Sequence[Any], axis: int | None = 0) -> Tensor:
+    """Return the tensors one after another along `axis` (all of them flat where it is None).
+
+    Raises ShapeError where other axes differ in length, DTypeError where dtypes differ.
+    """
     tensors = [as_tensor(t) for t in tensors]
     if not tensors:
         raise ShapeError("concatenate needs at least one tensor")
-    (axis,) = axis_tuple(axis, tensors[0].ndim)
+    if axis is None:
+        tensors, axis = [reshape(t, (t.size,)) for t in tensors], 0
+    axis = one_axis(axis, tensors[0].ndim, "concatenate")
     return tensors[0] if len(tensors) == 1 else apply(movement.Concatenate(axis), *tensors)
 
 
@@ -272,7 +242,7 @@ def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
 def flip(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     """Return `x` with the order reversed along `axis` (all axes by default)."""
     x = as_tensor(x)
-    axes = axis_tuple(axis, x.ndim)
+    axes = axis_tuple(axis, x.ndim, "flip")
     return apply(movement.Flip(axes), x) if axes else x
 
 
@@ -292,61 +262,12 @@ def interleave_zeros(x: Tensor, steps: Sequence[int]) -> Tensor:
     return x
 
 
-def getitem(x: Tensor, key: Any) -> Tensor:
-    """Index with integers, slices, None, `...`, or one integer tensor (rows of axis 0)."""
-    if isinstance(key, Tensor | np.ndarray | list):
-        return take(x, key)
-    keys = list(key) if isinstance(key, tuple) else [key]
-    given = builtins.sum(k is not None and k is not Ellipsis for k in keys)
-    if given > x.ndim:
-        raise ShapeError(f"{given} indices for a tensor of shape {x.shape}")
-    if not any(k is Ellipsis for k in keys):
-        keys.append(Ellipsis)
-    at = next(i for i, k in enumerate(keys) if k is Ellipsis)
-    keys[at : at + 1] = [slice(None)] * (x.ndim - given)
-    return _basic_index(x, keys)
-
-
-def _basic_index(x: Tensor, keys: Sequence[Any]) -> Tensor:
-    starts, stops, steps, flipped, shape = [], [], [], [], []
-    axis = 0
-    for k in keys:
-        if k is None:
-            shape.append(1)
-            continue
-        n = x.shape[axis]
-        if isinstance(k, slice):
-            chosen = range(*k.indices(n))
-            low, high = builtins.min(chosen, default=0), builtins.max(chosen, default=-1)
-            starts.append(low)
-            stops.append(high + 1)
-            steps.append(builtins.abs(chosen.step))
-            shape.append(len(chosen))
-            if chosen.step < 0:
-                flipped.append(axis)
-        else:
-            if isinstance(k, bool) or not isinstance(k, int | np.integer):
-                raise DTypeError(
-                    f"a {type(k).__name__} cannot index axis {axis} of shape {x.shape}; use an "
-                    "integer or a slice, and rv.take for index tensors"
-                )
-            position = index(k) + (n if k < 0 else 0)
-            if not 0 <= position < n:
-                raise ShapeError(f"index {k} is outside axis {axis} of shape {x.shape}")
-            starts.append(position)
-            stops.append(position + 1)
-            steps.append(1)
-        axis += 1
-    x = slice_axes(x, starts, stops, steps)
-    return reshape(flip(x, flipped) if flipped else x, shape)
-
-
 # ---------------------------------------------------------------- reductions and contraction
 
 
 def _reduce(kind: type[reduction.Reduction], x: Any, axis: Any, keepdims: bool) -> Tensor:
     x = as_tensor(x)
-    axes = axis_tuple(axis, x.ndim)
+    axes = axis_tuple(axis, x.ndim, kind.name)
     out = apply(kind(axes), x) if axes else x
     if keepdims:
         out = reshape(out, tuple(1 if a in axes else n for a, n in enumerate(x.shape)))
@@ -354,9 +275,9 @@ def _reduce(kind: type[reduction.Reduction], x: Any, axis: Any, keepdims: bool) 
 
 
 def sum(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-    """Sum over `axis` (all axes by default); bool and uint8 are summed as int64."""
+    """Sum over `axis` (all axes by default); bool, uint8 and int32 are summed as int64."""
     x = as_tensor(x)
-    if x.dtype in (dtypes.bool_, dtypes.uint8):
+    if x.dtype in (dtypes.bool_, dtypes.uint8, dtypes.int32):
         x = cast(x, dtypes.int64)
     return _reduce(reduction.Sum, x, axis, keepdims)
 
@@ -376,23 +297,19 @@ def argmax(x: Any, axis: int | None = None) -> Tensor:
     x = as_tensor(x)
     if axis is None:
         x, axis = reshape(x, (x.size,)), 0
-    return apply(reduction.ArgMax(axis_tuple(axis, x.ndim)), x)
+    return apply(reduction.ArgMax((one_axis(axis, x.ndim, "argmax"),)), x)
 
 
 def matmul(a: Any, b: Any) -> Tensor:
-    """Matrix product with NumPy's rules for vectors and for broadcasting leading axes."""
+    """Matrix product with NumPy's rules for vectors and for broadcasting leading axes.
+
+    Raises ShapeError where shapes do not fit, DTypeError for two dtypes or integers.
+    """
     a, b = as_tensor(a), as_tensor(b)
-    if a.ndim == 0 or b.ndim == 0:
-        raise ShapeError("matmul: an operand is a scalar; use * instead")
+    lead = _leading_axes(a, b)
     left, right = a.ndim == 1, b.ndim == 1
     a = expand_dims(a, 0) if left else a
     b = expand_dims(b, 1) if right else b
-    if a.shape[-1] != b.shape[-2]:
-        raise ShapeError(
-            f"matmul: {a.shape} by {b.shape}: the inner lengths {a.shape[-1]} and "
-            f"{b.shape[-2]} differ; transpose or reshape one operand"
-        )
-    lead = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     flat = a.ndim > 2 and b.ndim == 2
     if flat:  # One large product instead of many small ones.
         rows = prod(a.shape[:-1])
@@ -407,13 +324,40 @@ def matmul(a: Any, b: Any) -> Tensor:
     return reshape(out, out.shape[:-1]) if right else out
 
 
+def _leading_axes(a: Tensor, b: Tensor) -> Shape:
+    """Return the leading axes of the product, or raise ShapeError where there is none."""
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError("matmul: an operand is a scalar; use * instead")
+    inner = a.shape[-1], b.shape[-2:][0]
+    if inner[0] != inner[1]:
+        raise ShapeError(
+            f"matmul: {a.shape} by {b.shape}: the inner lengths {inner[0]} and {inner[1]} differ; "
+            "transpose or reshape one operand"
+        )
+    try:
+        return np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ShapeError(
+            f"matmul: {a.shape} by {b.shape}: the leading axes {a.shape[:-2]} and "
+            f"{b.shape[:-2]} do not broadcast; aligned at the right, they must be equal or 1"
+        ) from None
+
+
 # ---------------------------------------------------------------- indexing and random
 
 
-def take(x: Any, indices: Any, axis: int = 0) -> Tensor:
-    """Elements of `x` along `axis` at `indices` (int32 or int64), as numpy.take."""
-    x, indices = as_tensor(x), as_tensor(indices)
-    (axis,) = axis_tuple(axis, x.ndim)
+def take(x: Any, indices: Any, axis: int | None = 0) -> Tensor:
+    """Elements of `x` along `axis` at `indices` (int32 or int64), as numpy.take.
+
+    The axis is 0 by default, and None takes from the flat tensor. Indices that are known now
+    may be negative, counted from the end; ShapeError if one is outside. Those of a tensor
+    are moved to the nearest element, also where they are negative.
+    """
+    x = as_tensor(x)
+    if axis is None:
+        x, axis = reshape(x, (x.size,)), 0
+    axis = one_axis(axis, x.ndim, "take")
+    indices = _indices("take", indices, x.shape[axis])
     if axis == 0:
         return apply(indexing.Take(), x, indices)
     front = transpose(x, (axis, *(a for a in range(x.ndim) if a != axis)))
@@ -424,9 +368,24 @@ def take(x: Any, indices: Any, axis: int = 0) -> Tensor:
 
 
 def scatter_add(updates: Any, indices: Any, rows: int) -> Tensor:
-    """Add up rows of `updates` by index into a tensor of `rows` rows of zeros."""
+    """Add up rows of `updates` by index into a tensor of `rows` rows of zeros.
+
+    Indices that are known now may be negative, and those of a tensor are moved to the nearest
+    row, as in `take`. Raises ShapeError or DTypeError for what does not fit.
+    """
     rows = whole_number("scatter_add: rows", rows)
-    return apply(indexing.ScatterAdd(rows), as_tensor(updates), as_tensor(indices))
+    indices = _indices("scatter_add", indices, rows)
+    return apply(indexing.ScatterAdd(rows), as_tensor(updates), indices)
+
+
+def _indices(what: str, given: Any, length: int) -> Tensor:
+    """Return indices into `length` elements as a tensor; those known now are 0 or more."""
+    if isinstance(given, Tensor):
+        return given
+    known = leaves.as_array(given)
+    if known.size == 0 and not isinstance(given, np.ndarray):
+        known = known.astype(dtypes.int64)
+    return leaves.constant(indexing.counted_from_zero(what, known, length))
 
 
 def random_bits(shape: Sequence[int], seed: Any, step: Any, stream: int, dtype: Any) -> Tensor:

@@ -17,6 +17,7 @@ from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.ops.convolution import Convolution, Geometry
 from ranvier.graph.ops.pooling import MaxPool, SumPool, Window
+from ranvier.graph.shapes import whole_numbers
 from ranvier.graph.tensor import Shape, Tensor, apply
 
 PerAxis: TypeAlias = int | Sequence[int]
@@ -131,8 +132,8 @@ def _pairs(name: str, padding: Any, rank: int) -> list[tuple[int, int]]:
         each = [index(padding)] * rank
     except TypeError:
         # Something that cannot be iterated over is left to `whole_numbers` to refuse.
-        each = list(padding if hasattr(padding, "__iter__") else f.whole_numbers(label, padding))
-    pairs = [f.whole_numbers(label, numbers) for numbers in each]
+        each = list(padding if hasattr(padding, "__iter__") else whole_numbers(label, padding))
+    pairs = [whole_numbers(label, numbers) for numbers in each]
     if len(pairs) != rank or any(len(pair) not in (1, 2) for pair in pairs):
         raise ShapeError(
             f"{label} {padding} must be one number, or one number or pair (before, after) for "
@@ -149,7 +150,7 @@ def _same(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, in
 
 
 def _per_axis(name: str, what: str, value: PerAxis, rank: int) -> Shape:
-    values = f.whole_numbers(f"{name}: {what}", value)
+    values = whole_numbers(f"{name}: {what}", value)
     values = values * rank if len(values) == 1 else values
     if len(values) != rank:
         raise ShapeError(

@@ -11,7 +11,7 @@ import numpy as np
 from ranvier import dtypes
 from ranvier.dtypes import DType
 from ranvier.errors import DTypeError, ShapeError
-from ranvier.graph.functions import lengths
+from ranvier.graph.shapes import lengths
 from ranvier.graph.tensor import Array, Op, Shape, Tensor
 
 

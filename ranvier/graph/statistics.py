@@ -8,6 +8,7 @@ from typing import Any
 
 from ranvier.errors import ShapeError
 from ranvier.graph import functions as f
+from ranvier.graph.shapes import axis_tuple
 from ranvier.graph.tensor import Shape, Tensor
 
 _SAMPLES = 64
@@ -24,7 +25,7 @@ def moments(
     far from all others. Raises ShapeError where there are no elements.
     """
     x = f.as_tensor(x)
-    axes = f.axis_tuple(axis, x.ndim)
+    axes = axis_tuple(axis, x.ndim, "moments")
     count = prod(x.shape[a] for a in axes)
     if count == 0:
         raise ShapeError(f"moments: {x.shape} has no elements along the axes {axes}; pass some")

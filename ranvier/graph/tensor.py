@@ -205,7 +205,7 @@ class Tensor:
         return functions.logical_not(self)
 
     def __getitem__(self, key: Any) -> Tensor:
-        return functions.getitem(self, key)
+        return subscript.getitem(self, key)
 
     def astype(self, dtype: Any) -> Tensor:
         """Return the tensor converted to `dtype`, as NumPy's astype."""
@@ -261,4 +261,4 @@ def miscounted(op: Op, inputs: Sequence[Tensor]) -> str | None:
 
 # The functions build tensors and tensors offer the functions as operators: one cycle,
 # closed here, after `Tensor` exists.
-from ranvier.graph import compositions, functions  # noqa: E402
+from ranvier.graph import compositions, functions, subscript  # noqa: E402

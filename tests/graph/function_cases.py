@@ -126,14 +126,16 @@ def _reduction(name: str, dtypes: tuple[str, ...] = ("float64", "float32")) -> N
             for axis in [*axes, (0, -1) if n > 1 else ()]:
                 for dtype in dtypes:
                     x = np.asarray(rng.uniform(-9, 9, shape)).astype(dtype)
-                    wanted = getattr(np, name)
-                    yield getattr(rv, name)(x, axis), wanted(x, axis)
-                    yield getattr(rv, name)(x, axis, True), wanted(x, axis, keepdims=True)
+                    for keep in (False, True):
+                        wanted = np.asarray(getattr(np, name)(x, axis, keepdims=keep))
+                        if wanted.dtype == np.uint64:  # which tensors do not have
+                            wanted = wanted.astype(np.int64)
+                        yield getattr(rv, name)(x, axis, keep), wanted
 
     CASES[name] = pairs
 
 
-_reduction("sum", ("float64", "float32", "int64"))
+_reduction("sum", ("float64", "float32", "int64", "int32", "uint8", "bool"))
 _reduction("max", ("float64", "int32", "int64"))
 _reduction("min", ("float64", "int32", "int64"))
 _reduction("mean")
@@ -219,15 +221,19 @@ def expand_dims() -> Pairs:
     x = normal(2, 3)
     for axis in range(-3, 3):
         yield rv.expand_dims(x, axis), np.expand_dims(x, axis)
+    for axes in ((0, 1), (-1, 0), (1, 3, -1), ()):
+        yield rv.expand_dims(x, axes), np.expand_dims(x, axes)
 
 
 @case
 def pad() -> Pairs:
     x = normal(2, 3)
-    for widths in ([(0, 0), (0, 0)], [(1, 0), (0, 2)], [(0, 3), (1, 1)]):
+    each: tuple[Any, ...] = ([(0, 0), (0, 0)], [(1, 0), (0, 2)], [(0, 3), (1, 1)])
+    for widths in (*each, 1, (1, 2), [(1, 2)], [2], [[1], [2]], np.array([[1, 0], [0, 2]])):
         yield rv.pad(x, widths), np.pad(x, widths)
     yield rv.pad(np.array([True]), [(1, 1)]), np.array([False, True, False])
     yield rv.pad(np.float64(1), []), np.float64(1)
+    yield rv.pad(np.float64(1), 3), np.float64(1)
 
 
 @case
@@ -235,6 +241,8 @@ def concatenate() -> Pairs:
     for axis in (0, 1, -1, -2):
         parts = [normal(2, 3), normal(2, 3), normal(2, 3)]
         yield rv.concatenate(parts, axis), np.concatenate(parts, axis)
+    mixed = [normal(2, 3), normal(4), normal(1, 1, 2)]
+    yield rv.concatenate(mixed, None), np.concatenate(mixed, None)
     yield rv.concatenate([normal(0, 2), x := normal(3, 2)]), x
     yield rv.concatenate([x]), x
 
@@ -276,7 +284,10 @@ def take() -> Pairs:
         for axis in (0, 1, 2, -1, -2):
             small = index % x.shape[axis]
             yield rv.take(x, small, axis), np.take(x, small, axis)
-    yield rv.take(x, np.array([-5, 9])), x[[0, 2]]
+            yield rv.take(x, small - x.shape[axis], axis), np.take(x, small, axis)
+    yield rv.take(x, [-1, 5, 0], None), np.take(x, [-1, 5, 0])
+    yield rv.take(x, []), np.zeros((0, 4, 2))
+    yield rv.take(x, rv.constant([-5, 9])), x[[0, 2]]
 
 
 @case
@@ -287,7 +298,8 @@ def scatter_add() -> Pairs:
     for i, row in zip(index.ravel(), updates.reshape(6, 4), strict=True):
         wanted[i] += row
     yield rv.scatter_add(updates, index, 5), wanted
-    yield rv.scatter_add(np.array([1, 2, 3]), np.array([-7, 1, 99]), 2), np.array([1, 5])
+    yield rv.scatter_add(updates, index - 5, 5), wanted
+    yield rv.scatter_add(np.array([1, 2, 3]), rv.constant([-7, 1, 99]), 2), np.array([1, 5])
 
 
 @case

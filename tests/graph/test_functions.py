@@ -118,6 +118,7 @@ def test_numbers_take_the_dtype_of_the_tensor() -> None:
     same(rv.add(1, 2.5), np.float32(3.5))
     same(rv.multiply(2, 3), np.int64(6))
     same(rv.multiply(True, 2), np.int64(2))
+    same(rv.sum(rv.constant([2**31 - 1, 1], "int32")), np.int64(2**31))
     same(rv.where(rv.constant([True, False]), 1.0, 0), np.array([1, 0], "f"))
     same(rv.sum(rv.constant([True, True])), np.int64(2))
     same(rv.sum(rv.constant([200, 100], "uint8")), np.int64(300))
@@ -155,7 +156,10 @@ def test_index_tensors() -> None:
     for index in (np.array([3, 0, 3]), np.array([[1, 2]], np.int32)):
         same(rv.constant(x)[index], x[index])
         same(rv.constant(x)[rv.constant(index)], x[index])
-    same(rv.constant(x)[[1, 1, 0]], x[[1, 1, 0]])
+    for known in ([1, 1, 0], [-1], [-4, 3, -2], [], [[0, -1], [1, 2]]):
+        same(rv.constant(x)[known], x[known])
+    same(rv.constant(x)[np.array([-1, 0], np.int32)], x[[-1, 0]])
+    same(rv.constant(x)[rv.constant([-1, 9])], x[[0, 3]])
 
 
 def test_numpy_integers_are_whole_numbers() -> None:
@@ -208,31 +212,72 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (DTypeError, "not a tensor dtype", lambda: ONE.astype("nonsense")),
     (ShapeError, "reshape", lambda: ONE.reshape(3)),
     (ShapeError, "reshape", lambda: ONE.reshape(-1, 3)),
-    (ShapeError, "reshape", lambda: ONE.reshape(-1, -1)),
+    (ShapeError, "reshape: shape (-1, -1); one axis may be -1", lambda: ONE.reshape(-1, -1)),
+    (ShapeError, "reshape: shape (-3, -2); one axis may be", lambda: TWO.reshape(-3, -2)),
+    (ShapeError, "the 2 elements of (2,) do not fill (-1, 4)", lambda: ONE.reshape(-1, 4)),
+    (ShapeError, "the 0 elements of (0, 2) do not fill (0, -1)",
+     lambda: rv.input((0, 2)).reshape(0, -1)),
+    (ShapeError, "(2,) has 2 elements, (3, 4) would have 12", lambda: ONE.reshape(3, 4)),
     (DTypeError, "shape (1.0, 2) is not made of whole numbers", lambda: ONE.reshape(1.0, 2)),
     (DTypeError, "axis 0.5 is not made of whole", lambda: TWO.sum(0.5)),  # type: ignore[arg-type]
     (DTypeError, "axes (1, None) is not made", lambda: TWO.transpose(1, None)),  # type: ignore
     (ShapeError, "transpose", lambda: TWO.transpose(0, 0)),
     (ShapeError, "axis 2 does not fit", lambda: rv.swapaxes(TWO, 0, 2)),
     (ShapeError, "axis 2 does not fit", lambda: TWO.sum(2)),
-    (ShapeError, "does not fit", lambda: TWO.sum((0, 0))),
-    (ShapeError, "does not fit", lambda: TWO.sum((0, -2))),
+    (ShapeError, "sum: axis (0, 0) names an axis twice", lambda: TWO.sum((0, 0))),
+    (ShapeError, "sum: axis (0, -2) names an axis twice", lambda: TWO.sum((0, -2))),
+    (ShapeError, "max: axis 5 does not fit a tensor of 1 axis; use -1 to 0",
+     lambda: rv.max(ONE, 5)),
+    (ShapeError, "sum: axis 0 does not fit a tensor of 0 axes; it has none",
+     lambda: rv.sum(1.0, 0)),
+    (ShapeError, "mean: axis 2 does not fit", lambda: TWO.mean(2)),
+    (ShapeError, "flip: axis 2 does not fit", lambda: rv.flip(TWO, 2)),
+    (ShapeError, "argmax: axis 2 does not fit", lambda: rv.argmax(TWO, 2)),
+    (ShapeError, "concatenate: axis 2 does not", lambda: rv.concatenate([TWO, TWO], 2)),
+    (DTypeError, "swapaxes: axis (0, 1) is not a whole number",
+     lambda: rv.swapaxes(TWO, (0, 1), 1)),  # type: ignore[arg-type]
+    (DTypeError, "concatenate: axis (0,) is not a whole number",
+     lambda: rv.concatenate([TWO, TWO], (0,))),  # type: ignore[arg-type]
+    (DTypeError, "expand_dims: axis None is not made",
+     lambda: rv.expand_dims(TWO, None)),  # type: ignore[arg-type]
+    (ShapeError, "expand_dims: axis (0, 0) names", lambda: rv.expand_dims(TWO, (0, 0))),
     (ShapeError, "axis -4 does not fit", lambda: rv.expand_dims(TWO, -4)),
     (ShapeError, "broadcast_to", lambda: rv.broadcast_to(TWO, (3,))),
-    (ShapeError, "pad", lambda: rv.pad(TWO, [(1, 1)])),
+    (ShapeError, "pad: widths [(1, 1), (1, 1), (1, 1)] do not fit 2 axes; give one number",
+     lambda: rv.pad(TWO, [(1, 1)] * 3)),
+    (ShapeError, "do not fit 2 axes", lambda: rv.pad(TWO, [(1, 1, 1), (1, 1, 1)])),
+    (ShapeError, "do not fit 2 axes", lambda: rv.pad(TWO, [(1, 1), (1,)])),
+    (DTypeError, "pad: widths [0.5] is not made of whole", lambda: rv.pad(TWO, 0.5)),
     (ShapeError, "pad", lambda: rv.pad(TWO, [(-1, 0), (0, 0)])),
     (ShapeError, "at least one", lambda: rv.concatenate([])),
     (ShapeError, "differ beside axis", lambda: rv.concatenate([TWO, rv.constant([[1.0]])])),
     (DTypeError, "concatenate", lambda: rv.concatenate([ONE, WHOLE])),
     (ShapeError, "scalar", lambda: ONE @ 2.0),
     (ShapeError, "inner lengths 3 and 2", lambda: TWO @ TWO),
-    (ShapeError, "do not broadcast", lambda: normal(2, 1, 3) @ rv.constant(normal(3, 3, 1))),
+    (ShapeError, "matmul: (3,) by (4,): the inner lengths 3 and 4 differ",
+     lambda: rv.matmul(np.ones(3), np.ones(4))),
+    (ShapeError, "matmul: (2, 3) by (2,): the inner", lambda: TWO @ ONE),
+    (ShapeError, "matmul: (2, 1, 3) by (3, 3, 1): the leading axes (2,) and (3,) do not broadcast",
+     lambda: normal(2, 1, 3) @ rv.constant(normal(3, 3, 1))),
     (DTypeError, "one floating dtype", lambda: WHOLE @ WHOLE),
     (ShapeError, "nothing along", lambda: rv.max(rv.input((0, 2)), 0)),
     (ShapeError, "argmax", lambda: rv.argmax(rv.input((0,)))),
     (DTypeError, "indices are float32", lambda: rv.take(TWO, ONE)),
     (DTypeError, "indices are float32", lambda: TWO[ONE]),
     (ShapeError, "no rows", lambda: rv.take(rv.input((0, 2)), WHOLE)),
+    (ShapeError, "take: index 2 is outside an axis of length 2; use -2 to 1", lambda: TWO[[0, 2]]),
+    (ShapeError, "take: index -4 is outside an axis of length 3",
+     lambda: rv.take(TWO, np.array([-4]), 1)),
+    (ShapeError, "take: index 6 is outside an axis of length 6", lambda: rv.take(TWO, 6, None)),
+    (ShapeError, "scatter_add: index 2 is outside", lambda: rv.scatter_add(ONE, [0, 2], 2)),
+    (ShapeError, "take: axis 2 does not fit", lambda: rv.take(TWO, [0], 2)),
+    (DTypeError, "take: indices are float32", lambda: TWO[[0.5]]),
+    (DTypeError, "take: indices are bool", lambda: TWO[np.array([True, False])]),
+    (ShapeError, "holds `...` more than once", lambda: TWO[..., ...]),
+    (ShapeError, "axis 0 has step 0", lambda: TWO[::0]),
+    (DTypeError, "the slice of axis 1 of shape (2, 3) is not made", lambda: TWO[:, 0.5:]),
+    (DTypeError, "the slice of axis 0 of shape (2, 3) is not made", lambda: TWO[: rv.sum(WHOLE)]),
+    (DTypeError, "is not made of whole numbers", lambda: TWO[:: rv.sum(WHOLE)]),
     (ShapeError, "3 indices for a tensor", lambda: TWO[0, 0, 0]),
     (ShapeError, "index 2 is outside axis 0", lambda: TWO[2]),
     (ShapeError, "index -4 is outside axis 1", lambda: TWO[:, -4]),

@@ -20,12 +20,29 @@ def _check_indices(name: str, indices: Tensor) -> None:
         raise DTypeError(f"{name}: indices are {indices.dtype}; use int32 or int64")
 
 
+def counted_from_zero(name: str, indices: np.ndarray, length: int) -> np.ndarray:
+    """Return known `indices` into `length` elements with negative ones counted from the end.
+
+    Raises ShapeError for one that is outside. Another dtype, or nothing to index, is left for
+    the op to refuse.
+    """
+    if indices.dtype not in (dtypes.int32, dtypes.int64) or length < 1:
+        return indices
+    outside = (indices < -length) | (indices >= length)
+    if outside.any():
+        raise ShapeError(
+            f"{name}: index {indices[outside][0]} is outside an axis of length {length}; "
+            f"use {-length} to {length - 1}"
+        )
+    return np.where(indices < 0, indices + length, indices)
+
+
 @dataclass(frozen=True)
 class Take(Op):
     """Rows of `x` along its first axis: x [n, …], indices [i…] give [i…, …].
 
-    An index below 0 or above n - 1 is moved to the nearest row; a program refuses such
-    indices where they come straight from an input.
+    An index below 0 or above n - 1 is moved to the nearest row. A program refuses such
+    indices where they come straight from an input, and `rv.take` where they are known.
     """
 
     name = "take"
