@@ -109,6 +109,10 @@ CALLS: Calls = {
         {"steps": -1}, InputError,
         "steps is -1; use a whole number, 0 or more",
     ),
+    "truth for a number of steps": (
+        {"steps": True}, InputError,
+        "steps is True; use a whole number, 0 or more",
+    ),
     "broken number of steps": (
         {"steps": 2.5}, InputError,
         "steps is 2.5; use a whole number, 0 or more",
@@ -129,6 +133,32 @@ def test_calls(program: rv.Program, name: str) -> None:
 def test_a_program_without_inputs() -> None:
     with says(InputError, "the program has no input 'x'; its inputs are: none"):
         rv.compile({}, {"y": rv.constant(1.0) * 2.0})(x=GOOD)
+
+
+def test_inputs_are_passed_by_name(program: rv.Program) -> None:
+    with says(InputError, "an array stands without a name; pass inputs by name, such as x=…"):
+        program(GOOD, ROWS)
+    text = "an array stands without a name; pass inputs by name, but this program has none"
+    with says(InputError, text):
+        rv.compile({}, {"y": rv.constant(1.0)}, engine="reference")(GOOD)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_input_may_have_any_name(engine: str) -> None:
+    x = rv.input((2, 3))
+    program = rv.compile({"self": x}, {"y": x + 1.0}, engine=engine)
+    np.testing.assert_array_equal(program(**{"self": GOOD})["y"], 2)
+    if isinstance(program, NativeProgram):
+        np.testing.assert_array_equal(program.profile(**{"self": GOOD})["y"], [GOOD + 1])
+        assert program.bisect(**{"self": GOOD}) is None
+
+
+def test_threads_may_be_a_number_of_numpys() -> None:
+    x = rv.input((2, 3))
+    program = rv.compile({"x": x}, {"y": x + 1.0}, threads=np.int64(2), passes=["fold"])
+    assert program.options.threads == 2
+    assert program.options.passes == ("fold",)
+    np.testing.assert_array_equal(program(x=GOOD)["y"], 2)
 
 
 def test_numbers_and_lists_become_arrays(program: rv.Program) -> None:
@@ -240,6 +270,46 @@ COMPILES: dict[str, tuple[Callable[[], object], type[RanvierError], str]] = {
     "threads by name": (
         lambda: rv.compile({"x": X}, {"y": X}, threads="all"), InputError,
         "threads is 'all'; use a whole number from 1 on, or None",
+    ),
+    "threads by truth": (
+        lambda: rv.compile({"x": X}, {"y": X}, threads=True), InputError,
+        "threads is True; use a whole number from 1 on, or None",
+    ),
+    "no list of passes": (
+        lambda: rv.compile({"x": X}, {"y": X}, passes=None), InputError,
+        "passes is None; use a list of names, such as ['fold']",
+    ),
+    "passes in a word": (
+        lambda: rv.compile({"x": X}, {"y": X}, passes="fold"), InputError,
+        "passes is 'fold'; use a list of names, such as ['fold']",
+    ),
+    "outputs that are one tensor": (
+        lambda: rv.compile({"x": X}, X), GraphError,  # type: ignore[arg-type]
+        "outputs is of type Tensor; pass a dictionary of tensors by name",
+    ),
+    "outputs that would pass for pairs": (
+        lambda: rv.compile({}, rv.constant(np.ones((5, 2)))), GraphError,  # type: ignore[arg-type]
+        "outputs is of type Tensor; pass a dictionary of tensors by name",
+    ),
+    "outputs in a list": (
+        lambda: rv.compile({"x": X}, [X]), GraphError,  # type: ignore[arg-type]
+        "outputs is of type list; pass a dictionary of tensors by name",
+    ),
+    "inputs in a list": (
+        lambda: rv.compile([X], {"y": X}), GraphError,  # type: ignore[arg-type]
+        "inputs is of type list; pass a dictionary of tensors by name",
+    ),
+    "updates in a list": (
+        lambda: rv.compile({}, {}, [W]), GraphError,  # type: ignore[arg-type]
+        "updates is of type list; pass a dictionary of new values by state",
+    ),
+    "an input without a name": (
+        lambda: rv.compile({0: X}, {"y": X}), GraphError,  # type: ignore[dict-item]
+        "inputs has a name of type int; use strings",
+    ),
+    "an output called by a tensor": (
+        lambda: rv.compile({}, {W: W}), GraphError,  # type: ignore[dict-item]
+        "outputs has a name of type Parameter; use strings",
     ),
     "shape of an update": (
         lambda: rv.compile({"x": X}, {}, {W: X}), ShapeError,

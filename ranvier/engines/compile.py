@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
-from ranvier.engines.program import Options, Program, Signature
+from ranvier.engines.program import Options, Program, Signature, is_count
 from ranvier.errors import GraphError, InputError, ShapeError
 from ranvier.graph.leaves import Input, State
 from ranvier.graph.printing import type_text
@@ -31,6 +31,13 @@ def compile(  # noqa: A001 (the name is the contract)
     `options` are the fields of `Options`.
     """
     chosen = _options(options)
+    for what, given in (("inputs", inputs), ("outputs", outputs)):
+        if not isinstance(given, Mapping):
+            kind = type(given).__name__
+            raise GraphError(f"{what} is of type {kind}; pass a dictionary of tensors by name")
+    if not isinstance(updates, Mapping | None):
+        kind = type(updates).__name__
+        raise GraphError(f"updates is of type {kind}; pass a dictionary of new values by state")
     signature = Signature(dict(inputs), dict(outputs), dict(updates or {}))
     _check(signature)
     with _collector_paused():
@@ -64,11 +71,20 @@ def _options(given: Mapping[str, Any]) -> Options:
     for name in given:
         if name not in known:
             raise InputError(f"compile has no option {name!r}; it has {', '.join(known)}")
-    options = Options(**given)
-    threads = options.threads
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise InputError(f"threads is {threads!r}; use a whole number from 1 on, or None")
-    return options
+    return Options(**{name: _option(name, value) for name, value in given.items()})
+
+
+def _option(name: str, value: Any) -> Any:
+    """Return the value of an option as `Options` has it, or raise InputError."""
+    if name == "threads" and value is not None:
+        if not is_count(value, 1):
+            raise InputError(f"threads is {value!r}; use a whole number from 1 on, or None")
+        return int(value)
+    if name == "passes":
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise InputError(f"passes is {value!r}; use a list of names, such as ['fold']")
+        return tuple(value)
+    return value
 
 
 def _check(signature: Signature) -> None:
@@ -99,6 +115,8 @@ def _check_kinds(signature: Signature) -> None:
     named = [("inputs", signature.inputs), ("outputs", signature.outputs)]
     for what, tensors in named:
         for name, tensor in tensors.items():
+            if not isinstance(name, str):
+                raise GraphError(f"{what} has a name of type {type(name).__name__}; use strings")
             if not isinstance(tensor, Tensor):
                 kind = type(tensor).__name__
                 raise GraphError(f"{what}[{name!r}] is of type {kind}; it must be a tensor")

@@ -78,16 +78,21 @@ class Program(ABC):
         self.options = options
         self._ranges = _index_ranges(signature)
 
-    def __call__(self, *, steps: int | None = None, **arrays: Any) -> dict[str, np.ndarray]:
+    def __call__(
+        self, /, *unnamed: Any, steps: int | None = None, **arrays: Any
+    ) -> dict[str, np.ndarray]:
         """Run one step, or `steps` of them, and return the outputs by name.
 
         With `steps`, each output has a leading axis of that length, and inputs may have one
         too. Raises InputError, ShapeError or DTypeError for arguments that do not fit.
         """
-        count = 1 if steps is None else steps
-        if not isinstance(count, int | np.integer) or count < 0:
+        if unnamed:
+            name = next(iter(self.signature.inputs), None)
+            mend = f"such as {name}=…" if name else "but this program has none"
+            raise InputError(f"an array stands without a name; pass inputs by name, {mend}")
+        if steps is not None and not is_count(steps, 0):
             raise InputError(f"steps is {steps!r}; use a whole number, 0 or more")
-        count = int(count)
+        count = 1 if steps is None else int(steps)
         arguments = self._bind(arrays, None if steps is None else count)
         outputs = {
             name: aligned_empty((count, *tensor.shape), tensor.dtype)
@@ -146,6 +151,12 @@ class Program(ABC):
                     f"use 0 to {rows - 1}"
                 )
         return Argument(np.ascontiguousarray(array).reshape(array.shape), streamed)
+
+
+def is_count(value: Any, least: int) -> bool:
+    """Whether `value` is a whole number, of Python or NumPy, that is `least` or more."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and bool(value >= least)
 
 
 def _index_ranges(signature: Signature) -> dict[str, int]:

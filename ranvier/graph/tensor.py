@@ -84,6 +84,12 @@ class Tensor:
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a tensor is immutable; {name!r} cannot be set")
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise GraphError(
+            "a tensor is part of a graph, so it can be neither copied nor pickled; take its value "
+            "with .numpy(), or make a new state of the value of one"
+        )
+
     @property
     def ndim(self) -> int:
         """The number of axes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from function_cases import CASES, normal, same
 
 import ranvier as rv
-from ranvier.errors import DTypeError, InputError, RanvierError, ShapeError
+from ranvier.errors import DTypeError, GraphError, InputError, RanvierError, ShapeError
 from ranvier.graph import compositions, functions, images, statistics
 
 rng = np.random.default_rng(8)
@@ -314,6 +315,9 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], Any]]] = [
      lambda: rv.random_uniform((2,), 0, 0, 1.5)),  # type: ignore[arg-type]
     (DTypeError, "rows 1.5 is not a whole number",
      lambda: rv.scatter_add(ONE, [0, 1], 1.5)),  # type: ignore[arg-type]
+    (GraphError, "neither copied nor pickled", lambda: copy.deepcopy(ONE)),
+    (GraphError, "neither copied nor pickled", lambda: copy.copy(rv.Parameter([1.0]))),
+    (GraphError, "neither copied nor pickled", lambda: copy.deepcopy({"w": rv.Buffer([1.0])})),
     (InputError, "has no value", lambda: rv.input((2,)).numpy()),
 ]  # fmt: skip
 

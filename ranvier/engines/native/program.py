@@ -117,7 +117,7 @@ class NativeProgram(Program):
                     state.value = given[state]
                 raise
 
-    def bisect(self, **arrays: Any) -> Difference | None:
+    def bisect(self, /, **arrays: Any) -> Difference | None:
         """Run one step beside the reference and return the first kernel's result that differs.
 
         The step runs as it is compiled but with nothing in place; the state is left as it was.
@@ -202,7 +202,7 @@ class NativeProgram(Program):
 
     # ------------------------------------------------------------ looking inside
 
-    def profile(self, *, steps: int = 1, **arrays: Any) -> dict[str, np.ndarray]:
+    def profile(self, /, *, steps: int = 1, **arrays: Any) -> dict[str, np.ndarray]:
         """Run `steps` steps as a call does, and note the time of each kernel for `describe`."""
         from ranvier.engines.native.peak import measure_peak
 
