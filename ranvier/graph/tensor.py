@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from ranvier.dtypes import DType
-from ranvier.errors import GraphError, RanvierError
+from ranvier.errors import DTypeError, GraphError, RanvierError
 
 Shape: TypeAlias = tuple[int, ...]
 Array: TypeAlias = Any
@@ -83,6 +83,9 @@ class Tensor:
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a tensor is immutable; {name!r} cannot be set")
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise DTypeError("a tensor is no array; take its value with .numpy()")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise GraphError(
