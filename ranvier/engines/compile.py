@@ -81,9 +81,11 @@ def _option(name: str, value: Any) -> Any:
             raise InputError(f"threads is {value!r}; use a whole number from 1 on, or None")
         return int(value)
     if name == "passes":
-        if isinstance(value, str) or not isinstance(value, Iterable):
+        listed = isinstance(value, Iterable) and not isinstance(value, str)
+        names = tuple(value) if listed else (None,)
+        if not all(isinstance(pass_name, str) for pass_name in names):
             raise InputError(f"passes is {value!r}; use a list of names, such as ['fold']")
-        return tuple(value)
+        return names
     return value
 
 

@@ -235,7 +235,16 @@ def concatenate(tensors: Sequence[Any], axis: int | None = 0) -> Tensor:
 
 
 def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
-    """Return the tensors side by side along a new axis."""
+    """Return the tensors side by side along a new axis; ShapeError where shapes differ."""
+    tensors = [as_tensor(t) for t in tensors]
+    if not tensors:
+        raise ShapeError("stack needs at least one tensor")
+    axis = one_axis(axis, tensors[0].ndim + 1, "stack")
+    for other in tensors[1:]:
+        if other.shape != tensors[0].shape:
+            raise ShapeError(
+                f"stack: shapes {tensors[0].shape} and {other.shape} differ; reshape one"
+            )
     return concatenate([expand_dims(t, axis) for t in tensors], axis)
 
 

@@ -251,6 +251,11 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (DTypeError, "pad: widths [0.5] is not made of whole", lambda: rv.pad(TWO, 0.5)),
     (ShapeError, "pad", lambda: rv.pad(TWO, [(-1, 0), (0, 0)])),
     (ShapeError, "at least one", lambda: rv.concatenate([])),
+    (ShapeError, "stack needs at least one", lambda: rv.stack([])),
+    (ShapeError, "stack: axis 3 does not fit", lambda: rv.stack([TWO, TWO], 3)),
+    (ShapeError, "stack: shapes (2, 3) and (2,) differ", lambda: rv.stack([TWO, ONE])),
+    (DTypeError, "stack: axis None is not a whole number",
+     lambda: rv.stack([TWO, TWO], None)),  # type: ignore[arg-type]
     (ShapeError, "differ beside axis", lambda: rv.concatenate([TWO, rv.constant([[1.0]])])),
     (DTypeError, "concatenate", lambda: rv.concatenate([ONE, WHOLE])),
     (ShapeError, "scalar", lambda: ONE @ 2.0),
