@@ -210,7 +210,7 @@ def reduction(b: Builder) -> None:
     axes, keepdims = b.axes(x.tensor.ndim), b.flag()
     axes = tuple(a - x.tensor.ndim if b.flag() else a for a in axes)
     count = prod(x.tensor.shape[a] for a in axes)
-    kind = b.choose(("sum", "mean", "var", "max", "min"))
+    kind = b.choose(("sum", "mean", "var", "max", "min")) if count else "sum"
     out = getattr(rv, kind)
     if kind in ("max", "min"):
         if b.kinked(x):
@@ -225,7 +225,8 @@ def whole_reduction(b: Builder) -> None:
     x = b.pick(b.decisive) or b.leaf(b.shape(), rv.int64)
     if x.tensor.dtype != rv.bool_ and b.flag():
         axis = b.integer(-x.tensor.ndim, x.tensor.ndim - 1) if x.tensor.ndim else None
-        b.put(rv.argmax(x.tensor, axis), 0)
+        if axis is None or x.tensor.shape[axis]:
+            b.put(rv.argmax(x.tensor, axis), 0)
     elif not x.floating:
         b.put(rv.sum(x.tensor, b.axes(x.tensor.ndim), b.flag()), 0)
 
@@ -369,8 +370,9 @@ def gather(b: Builder) -> None:
     if b.flag() or x.tensor.dtype == rv.bool_ or x.tensor.dtype not in rv.dtypes.NUMERIC:
         shape = b.choose(((2,), (), (7,), (3, 1), (1, 3)))
         axis = b.integer(-x.tensor.ndim, x.tensor.ndim - 1)
-        index = b.leaf(shape, dtype, x.tensor.shape[axis])
-        b.put(rv.take(x.tensor, index.tensor, axis), x.grid)
+        if x.tensor.shape[axis]:
+            index = b.leaf(shape, dtype, x.tensor.shape[axis])
+            b.put(rv.take(x.tensor, index.tensor, axis), x.grid)
     else:
         buckets = b.choose((3, 1, 7, 33))
         index = b.leaf((rows,), dtype, buckets)
@@ -404,6 +406,8 @@ def fragment(b: Builder) -> None:
         return
     axis = b.integer(-x.tensor.ndim, x.tensor.ndim - 1)
     t = x.tensor
+    if not t.shape[axis] or not t.shape[-1]:
+        return
     kind = b.choose(("softmax", "log_softmax", "layer_norm", "cross_entropy"))
     if kind == "softmax":
         b.put(rv.softmax(t, axis))
@@ -417,7 +421,7 @@ def fragment(b: Builder) -> None:
         classes = t.shape[-1]
         labels = b.leaf(t.shape[:-1], rv.int64, classes).tensor
         picked = rv.log_softmax(t) * rv.one_hot(labels, classes, t.dtype)
-        b.put(-rv.mean(rv.sum(picked, -1)))
+        b.put(rv.sum(picked, -1) * -1.0 if 0 in t.shape else -rv.mean(rv.sum(picked, -1)))
 
 
 RECIPES = (

@@ -25,7 +25,7 @@ from ranvier.graph.printing import show
 from ranvier.graph.tensor import Shape, Tensor
 from ranvier.graph.verify import topological_above
 
-SIZES = (1, 2, 3, 7, 15, 16, 17, 31, 33, 40)
+SIZES = (1, 2, 3, 7, 15, 16, 17, 31, 33, 40, 0)
 MOST_ELEMENTS = 2500
 MOST_OPS = 25
 LARGEST = 32.0
@@ -140,7 +140,7 @@ class Builder:
         """Draw a shape of `least` to `most` axes."""
         shape: list[int] = []
         for _ in range(self.integer(least, most)):
-            room = MOST_ELEMENTS // prod(shape)
+            room = MOST_ELEMENTS // max(prod(shape), 1)
             shape.append(self.choose([n for n in SIZES if n <= max(room, 1)]))
         return tuple(shape)
 
@@ -250,10 +250,10 @@ class Builder:
         towards = [t for t in leaves if t.op.name in ("state", "input")]
         if not towards:
             return
-        loss = rv.mean(floats[-1].tensor)
+        loss = average(floats[-1].tensor)
         for _ in range(self.integer(0, 2)):
             node = self.choose(floats)
-            loss = loss + rv.mean(node.tensor * node.tensor)
+            loss = loss + average(node.tensor * node.tensor)
         self.case.outputs["loss"] = loss
         for i, (leaf, grad) in enumerate(zip(towards, rv.gradients(loss, towards), strict=True)):
             value = self.value(grad)
@@ -264,6 +264,11 @@ class Builder:
                 self.case.updates[leaf] = leaf - grad * 0.125
             else:
                 self.case.outputs[f"grad{i}"] = grad
+
+
+def average(tensor: Tensor) -> Tensor:
+    """The mean, but 0 of no elements."""
+    return rv.mean(tensor) if tensor.size else rv.sum(tensor)
 
 
 def _same_type(a: Tensor, b: Tensor) -> bool:

@@ -292,3 +292,34 @@ def windows_over_windows(dtype: str) -> GraphCase:
         return {"largest": y, "mean": x}
 
     return _case(dtype, {"x": (1, 9, 8, 2)}, build)
+
+
+@graph
+def views_of_nothing(dtype: str) -> GraphCase:
+    def build(x: Tensor) -> Mapping[str, Tensor]:
+        return {
+            "reshaped": (x.reshape(3, 0) * 2.0).reshape(0, 3) * 3.0,
+            "expanded": rv.exp(rv.exp(x).reshape(0, 1, 3)),
+            "stacked": rv.exp(rv.stack([rv.exp(x), x], 1)),
+            "strided": rv.exp(rv.exp(x)[::2, ::-1].T),
+        }
+
+    return _case(dtype, {"x": (0, 3)}, build)
+
+
+@graph
+def gradients_of_nothing(dtype: str) -> GraphCase:
+    def build(x: Tensor, y: Tensor) -> Mapping[str, Tensor]:
+        normed = x - x.mean(1, keepdims=True)
+        normed = normed * rv.rsqrt(rv.var(normed, 1, keepdims=True) + 0.25)
+        roots = {
+            "expand": rv.expand_dims(rv.exp(x), 1),
+            "stack": rv.stack([rv.exp(x), x]),
+            "slice": rv.exp(x[::2]),
+            "norm": normed,
+            "softmax": rv.log_softmax(x) * x.sum(1, keepdims=True),
+        }
+        grads = {k: rv.gradients((root * root).sum(), [x])[0] for k, root in roots.items()}
+        return {**grads, "max": rv.gradients(y.max(0).sum(), [y])[0]}
+
+    return _case(dtype, {"x": (0, 4), "y": (2, 0, 3)}, build)

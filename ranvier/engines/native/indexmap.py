@@ -193,18 +193,21 @@ def _delinearize(flat: Affine, domain: Shape, shape: Shape) -> list[Affine] | No
     """Split a row-major position into the axes of `shape`, if each loop stays in one axis.
 
     Loops that run backwards are counted from their other end first, so that every term is
-    positive and each axis is checked against its length exactly.
+    positive and each axis is checked against its length exactly. Where there is nothing to read,
+    any map will do.
     """
+    if 0 in domain or 0 in shape:
+        return [Affine(0, (0,) * len(domain)) for _ in shape]
     strides = row_major(shape)
     backwards = [t < 0 for t in flat.terms]
     start = flat.offset + sum(
         t * (n - 1) for t, n, back in zip(flat.terms, domain, backwards, strict=True) if back
     )
-    if not 0 <= start < max(prod(shape), 1):
+    if not 0 <= start < prod(shape):
         return None
     offsets, highest = [], []
     for stride, length in zip(strides, shape, strict=True):
-        offsets.append(start // stride % max(length, 1))
+        offsets.append(start // stride % length)
         highest.append(offsets[-1])
     terms = [[0] * len(domain) for _ in shape]
     for d, (term, extent) in enumerate(zip(flat.terms, domain, strict=True)):
