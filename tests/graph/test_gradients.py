@@ -235,6 +235,21 @@ def test_power_at_nonpositive_bases() -> None:
     assert towards_b == [0, 0, 0]
 
 
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_towards_the_exponent_power_is_flat_where_the_base_is_not_positive(engine: str) -> None:
+    """Also where the power itself is infinite or NaN, and in all second derivatives."""
+    a, b = rv.input((6,), rv.float64), rv.input((6,), rv.float64)
+    (towards_b,) = rv.gradients(rv.sum(a**b), [b])
+    again = rv.gradients(rv.sum(towards_b), [a, b])
+    outputs = dict(zip(("b", "ba", "bb"), [towards_b, *again], strict=True))
+    at = [np.array([0.0, -2, 0, -np.inf, 2, np.nan]), np.array([-1.0, 0.5, 0.5, -3, -1, 1])]
+    found = rv.compile({"a": a, "b": b}, outputs, engine=engine)(a=at[0], b=at[1])
+    log = np.log(2)
+    for name, wanted in {"b": log / 2, "ba": (1 - log) / 4, "bb": log**2 / 2}.items():
+        expected = [0, 0, 0, 0, wanted, np.nan]
+        np.testing.assert_allclose(found[name], expected, rtol=1e-12, err_msg=name)
+
+
 def test_whole_powers_at_zero() -> None:
     x = rv.constant([0.0, 2.0], rv.float64)
     y, derivatives = x**3, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -82,8 +83,6 @@ EXACT: dict[str, Callable[[Tensor], Tensor]] = {
     "over a power of two": lambda x: x / 4.0,
     "over a tiny power of two": lambda x: x / 2.0**-130,
     "over a huge power of two": lambda x: x / 2.0**127,
-    "root of a square": lambda x: (x * x) ** 0.5,
-    "root of a positive": lambda x: (abs(x) + 1.0) ** 0.5,
     "relu": lambda x: rv.relu(-x),
     "padded twice": lambda x: rv.pad(rv.pad(x, [(1, 0)]), [(0, 1)]),
     "max of a broadcast": lambda x: rv.max(rv.broadcast_to(x, (4, 9)), 0),
@@ -101,6 +100,51 @@ def test_nan_infinities_and_signed_zeros_are_kept(name: str) -> None:
     before = EXACT[name](x)
     (old,), (new,) = evaluate([before], {x: SPECIAL}), evaluate([simple(before)], {x: SPECIAL})
     assert same_bits(old, new), (old, new)
+
+
+@pytest.mark.parametrize("exponent", [0.5, -0.5])
+def test_roots_of_what_is_never_negative_keep_them_too(exponent: float) -> None:
+    """Up to the last place, by which NumPy's power may be off."""
+    x = x_input(9)
+    for before in ((x * x) ** exponent, (abs(x) + 1.0) ** exponent):
+        after = simple(before)
+        assert after.op.name in ("sqrt", "rsqrt")
+        (old,), (new,) = evaluate([before], {x: SPECIAL}), evaluate([after], {x: SPECIAL})
+        np.testing.assert_allclose(new, old, rtol=2e-7, atol=0)
+        assert np.array_equal(np.signbit(new), np.signbit(old))
+
+
+def _pow(x: float, exponent: float) -> float:
+    """C's pow; Python's raises where that gives an infinity or NaN."""
+    try:
+        return math.pow(x, exponent)
+    except ValueError:  # a zero to a negative power, or a root of a negative number
+        return math.nan if x else math.copysign(math.inf, x if exponent % 2 == 1 else 1)
+
+
+@pytest.mark.parametrize("passes", [tuple(PASSES), ()])
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("exponent", [0.5, -0.5, 2.0, -1.0, 3.0])
+def test_powers_are_those_of_c(
+    exponent: float, dtype: str, engine: str, passes: tuple[str, ...]
+) -> None:
+    """By one exponent for all, and by an array of them: NumPy has a way of its own for one."""
+    values = SPECIAL.astype(dtype)
+    values = values[
+        (abs(values) > 1e-9) & (abs(values) < 1e9) | (values == 0) | ~np.isfinite(values)
+    ]
+    x, y = x_input(*values.shape, dtype=dtype), rv.input(values.shape, dtype, name="y")
+    scalar = rv.input((), dtype, name="s")
+    outputs = {"one": x**exponent, "many": x**y, "scalar": x[1] ** scalar, "empty": x[:0] ** 0.5}
+    program = rv.compile({"x": x, "y": y, "s": scalar}, outputs, engine=engine, passes=passes)
+    found = program(x=values, y=np.full_like(values, exponent), s=np.asarray(exponent, dtype))
+    wanted = np.array([_pow(float(v), exponent) for v in values])
+    found["one"] = np.append(found["one"], found["scalar"])
+    for result, expected in ((found["many"], wanted), (found["one"], np.append(wanted, wanted[1]))):
+        np.testing.assert_allclose(result, expected, rtol=3e-7)
+        number = ~np.isnan(expected)
+        assert np.array_equal(np.signbit(result)[number], np.signbit(expected)[number])
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])

@@ -264,20 +264,24 @@ class Divide(Pointwise):
 
 
 class Power(Pointwise):
-    """a to the power b; the gradient towards b is taken as 0 where a <= 0."""
+    """a to the power b, as C's pow; the gradient towards b is taken as 0 where a <= 0."""
 
     name = "power"
     arity = 2
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
-        return xp.power(arrays[0], arrays[1])
+        a, b = arrays
+        if xp is np:
+            # A repeated exponent of 1/2 makes NumPy take roots; those of -0 and -inf differ.
+            return np.power(a.reshape(-1), np.array(b).reshape(-1)).reshape(a.shape)
+        return xp.power(a, b)
 
     def gradient(self, out: Tensor, grad: Tensor) -> Sequence[Tensor | None]:
         a, b = out.inputs
         # The derivative of a ** 0 is 0, also at 0, where 0 * 0 ** -1 would be NaN.
         less = f.where((a == 0) & (b == 0), b, b - 1)
-        log_a = f.log(f.where(a > 0, a, f.ones_like(a)))
-        return grad * (b * a**less), grad * (out * log_a)
+        base = f.where(a <= 0, f.ones_like(a), a)
+        return grad * (b * a**less), grad * (base**b * f.log(base))
 
 
 class Maximum(Pointwise):
