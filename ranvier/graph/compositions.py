@@ -9,23 +9,31 @@ from typing import Any
 import numpy as np
 
 from ranvier import dtypes
+from ranvier.errors import DTypeError
 from ranvier.graph import functions as f
 from ranvier.graph.shapes import axis_tuple
 from ranvier.graph.tensor import Tensor
 
 
 def mean(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-    """Mean over `axis` (all axes by default) of a floating tensor."""
-    x = f.as_tensor(x)
+    """Mean over `axis` (all axes by default); NaN of no elements. DTypeError if not of floats."""
+    x = _floating("mean", x)
     count = prod(x.shape[a] for a in axis_tuple(axis, x.ndim, "mean"))
-    return f.multiply(f.sum(x, axis, keepdims), 1.0 / max(count, 1))
+    return f.divide(f.sum(x, axis, keepdims), count)
 
 
 def var(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-    """Variance (divided by the count) over `axis`, by the two-pass formula."""
-    x = f.as_tensor(x)
+    """Variance (divided by the count) over `axis`, by the two-pass formula; see `mean`."""
+    x = _floating("var", x)
     centred = x - mean(x, axis, keepdims=True)
     return mean(centred * centred, axis, keepdims)
+
+
+def _floating(name: str, x: Any) -> Tensor:
+    tensor = f.as_tensor(x)
+    if not dtypes.is_floating(tensor.dtype):
+        raise DTypeError(f"{name} takes float32 or float64, not {tensor.dtype}; use .astype(...)")
+    return tensor
 
 
 def relu(x: Any) -> Tensor:

@@ -73,10 +73,10 @@ def average_pool(
     shape.infer("average_pool", x)  # Errors name the function, not the sum that it is made of.
     total = apply(SumPool(shape), x)
     if not any(shape.geometry.before) and not any(shape.geometry.after):
-        return total * (1.0 / prod(shape.lengths))
+        return total / prod(shape.lengths)
     ones = np.ones((1, *x.shape[1:-1], 1), x.dtype)
     seen = SumPool(shape).meaning(np, ones)
-    return total * f.as_tensor((1.0 / seen).astype(x.dtype))
+    return total / f.as_tensor(seen.astype(x.dtype))
 
 
 def _window(

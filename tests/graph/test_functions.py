@@ -125,6 +125,30 @@ def test_numbers_take_the_dtype_of_the_tensor() -> None:
     same(rv.sum(rv.constant([200, 100], "uint8")), np.int64(300))
 
 
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_means_of_ones_are_one_whatever_the_count(engine: str) -> None:
+    """Also where the count has no exact inverse: the sum is divided, not multiplied."""
+    counts = [n for n in range(1, 200) if np.float32(1) / np.float32(n) * np.float32(n) != 1]
+    x = rv.input((200,), name="x")
+    outputs = {str(n): rv.mean(x[:n]) for n in counts}
+    image = x.reshape(1, 200, 1)
+    outputs |= {"pool": rv.average_pool(image, 49, 1), "same": rv.average_pool(image, 83, 1, 41)}
+    found = rv.compile({"x": x}, outputs, engine=engine)(x=np.ones(200, np.float32))
+    assert len(counts) > 10
+    assert all((value == 1).all() for value in found.values())
+
+
+@pytest.mark.parametrize("passes", [None, ()])
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_mean_and_variance_of_nothing_are_nan(engine: str, passes: tuple[()] | None) -> None:
+    x = rv.input((0, 3), rv.float64, name="x")
+    outputs = {"mean": rv.mean(x, 0), "all": rv.mean(x), "var": rv.var(x, 0), "rows": rv.mean(x, 1)}
+    options = {} if passes is None else {"passes": passes}
+    found = rv.compile({"x": x}, outputs, engine=engine, **options)(x=np.zeros((0, 3)))
+    assert found.pop("rows").shape == (0,)
+    assert all(np.isnan(value).all() for value in found.values())
+
+
 # ---------------------------------------------------------------- indexing
 
 KEYS: tuple[Any, ...] = (
@@ -294,6 +318,9 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (DTypeError, "random_bits", lambda: rv.random_bits((2,), 0, 0, 0, rv.float32)),
     (ShapeError, "reduce it to a scalar", lambda: rv.gradients(ONE, [ONE])),
     (DTypeError, "only floats do", lambda: rv.gradients(rv.sum(ONE), [WHOLE])),
+    (DTypeError, "mean takes float32 or float64, not bool; use .as", lambda: rv.mean(TRUTH)),
+    (DTypeError, "mean takes float32 or float64, not int64; use .as", lambda: WHOLE.mean()),
+    (DTypeError, "var takes float32 or float64, not int64; use .as", lambda: rv.var(WHOLE)),
     (RanvierError, "rv.where", lambda: bool(ONE)),
     (RanvierError, "rv.where", lambda: 1.0 in ONE),
     (TypeError, "no length", lambda: len(rv.constant(1.0))),

@@ -18,8 +18,8 @@ def test_a_graph_prints_a_line_a_tensor_inputs_first() -> None:
         "%1: float32[3,1] = state(label=layer.w)\n"
         "%2: float32[2,1] = matmul(%0, %1)\n"
         "%3: float32[] = sum(%2, axes=(0, 1))\n"
-        "%4: float32[] = constant(value=0.5)\n"
-        "%5: float32[] = multiply(%3, %4)\n"
+        "%4: float32[] = constant(value=2.)\n"
+        "%5: float32[] = divide(%3, %4)\n"
         "return loss = %5"
     )
 

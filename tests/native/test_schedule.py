@@ -126,6 +126,16 @@ def test_a_sum_over_long_rows_joins_what_it_adds_up() -> None:
         assert len(found.sequenced.kernels) == kernels
 
 
+def test_a_means_gradient_is_divided_before_it_is_spread() -> None:
+    """A division for each pooled number, in the epilogue that makes it, and none for each pixel."""
+    x, w = rv.input((6, 7, 7, 16), name="x"), zeros(16, 3, name="w")
+    y = rv.tanh(x).mean((1, 2)) @ w
+    found = plan({"x": x}, {"slope": rv.gradients(rv.sum(y * y), [x])[0]})
+    *_, product, spread = map(str, found.sequenced.kernels)
+    assert "product\n    %1 = float32 49.0\n    %2 = divide %0 %1" in product
+    assert "divide %" not in spread
+
+
 def test_bias_and_activation_are_the_epilogue_of_a_product() -> None:
     x, w, b = rv.input((16, 32), name="x"), zeros(32, 48, name="w"), zeros(48, name="b")
     (kernel,) = plan({"x": x}, {"y": rv.relu(x @ w + b)}).sequenced.kernels
