@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ranvier import dtypes
-from ranvier.errors import DTypeError
+from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.shapes import axis_tuple
 from ranvier.graph.tensor import Tensor
@@ -62,7 +62,15 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
 
 
 def one_hot(indices: Any, classes: int, dtype: Any = dtypes.float32) -> Tensor:
-    """[…] integer indices to […, classes]: 1 at the index, 0 elsewhere."""
+    """[…] integer indices to […, classes]: 1 at the index, 0 elsewhere.
+
+    Raises DTypeError or ShapeError.
+    """
     indices = f.as_tensor(indices)
-    positions = f.as_tensor(np.arange(classes, dtype=indices.dtype))
-    return f.cast(f.expand_dims(indices, indices.ndim) == positions, dtype)
+    if indices.dtype not in dtypes.INTEGER:
+        raise DTypeError(f"one_hot takes integer indices, not {indices.dtype}; use .astype(...)")
+    counts = f.whole_numbers("one_hot: classes", classes)
+    if len(counts) != 1 or counts[0] < 1:
+        raise ShapeError(f"one_hot: classes {classes} must be one number, at least 1")
+    wide = f.cast(f.expand_dims(indices, indices.ndim), dtypes.int64)
+    return f.cast(wide == np.arange(counts[0], dtype=dtypes.int64), dtype)

@@ -352,6 +352,7 @@ def one_hot() -> Pairs:
     for index in (np.array([[0, 2], [1, 1]]), np.array(2), np.array([0, 3], np.int32)):
         yield rv.one_hot(index, 3), np.asarray(index[..., None] == np.arange(3)).astype("f")
     yield rv.one_hot(np.array([1], "u1"), 2, rv.int64), np.array([[0, 1]])
+    yield rv.one_hot(np.array([3, 255], "u1"), np.int64(300)), np.eye(300, dtype="f")[[3, 255]]
 
 
 def _convolved(

@@ -321,6 +321,11 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (DTypeError, "mean takes float32 or float64, not bool; use .as", lambda: rv.mean(TRUTH)),
     (DTypeError, "mean takes float32 or float64, not int64; use .as", lambda: WHOLE.mean()),
     (DTypeError, "var takes float32 or float64, not int64; use .as", lambda: rv.var(WHOLE)),
+    (DTypeError, "one_hot takes integer indices, not bool; use", lambda: rv.one_hot(TRUTH, 2)),
+    (DTypeError, "one_hot takes integer indices, not float32", lambda: rv.one_hot(ONE, 2)),
+    (DTypeError, "one_hot: classes 2.5 is not", lambda: rv.one_hot(WHOLE, 2.5)),  # type: ignore
+    (ShapeError, "one_hot: classes -1 must be one number", lambda: rv.one_hot(WHOLE, -1)),
+    (ShapeError, "one_hot: classes (2, 3) must be", lambda: rv.one_hot(WHOLE, (2, 3))),  # type: ignore
     (RanvierError, "rv.where", lambda: bool(ONE)),
     (RanvierError, "rv.where", lambda: 1.0 in ONE),
     (TypeError, "no length", lambda: len(rv.constant(1.0))),
