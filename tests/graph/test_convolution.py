@@ -253,6 +253,28 @@ def test_pooling_is_that_of_pytorch(case: Any, engine: str) -> None:
     close(found["grad"], _ours(theirs.grad))
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("batch", [1, 32])
+def test_max_pooling_never_chooses_the_border(batch: int, engine: str) -> None:
+    """Not even of an image of -inf, beside which the border is no smaller."""
+    line, image = rv.input((batch, 4, 2), name="line"), rv.input((batch, 3, 4, 2), name="image")
+    slopes = {
+        "line": rv.gradients(rv.sum(rv.max_pool(line, 3, 2, [(1, 0)])), [line])[0],
+        "image": rv.gradients(rv.sum(rv.max_pool(image, 3, 2, 1)), [image])[0],
+    }
+    program = rv.compile({"line": line, "image": image}, slopes, engine=engine)
+    low = {name: np.full(t.shape, -np.inf, "f") for name, t in program.signature.inputs.items()}
+    found = program(**low)
+    assert (found["line"] == np.array([1, 1, 0, 0])[:, None]).all()
+    corners = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
+    assert (found["image"] == corners[..., None]).all()
+    low["line"][:, 1], low["image"][:, 2, 3] = 5, np.nan
+    found = program(**low)
+    assert (found["line"] == np.array([0, 2, 0, 0])[:, None]).all()
+    corners = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    assert (found["image"] == corners[..., None]).all()
+
+
 # ---------------------------------------------------------------- normalization at inference
 
 

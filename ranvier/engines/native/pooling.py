@@ -51,7 +51,7 @@ def pooled(op: Op, inputs: Sequence[Tensor], first: int) -> Tensor:
     if isinstance(op, MaxPool):
         return _folded(f.maximum, views)
     if isinstance(op, MaxPoolChoice):
-        return _choice(views)
+        return _choice(views, _start(window, inputs[0].shape[first : first + 2], views[0], first))
     if isinstance(op, PoolChosen):
         chosen = inputs[1]
         return _folded(
@@ -102,9 +102,18 @@ def _bordered(x: Tensor, geometry: Geometry, border: float, first: int) -> Tenso
     return x
 
 
-def _choice(views: Sequence[Tensor]) -> Tensor:
-    """The number of the first view that is largest; NaN counts as larger than anything."""
-    best, chosen = views[0], f.broadcast_to(f.as_tensor(np.int32(0)), views[0].shape)
+def _start(window: Window, spatial: Shape, view: Tensor, first: int) -> Tensor:
+    """The number of the first element in the image, which stays chosen if none is above -inf."""
+    if not any(window.geometry.before):
+        return f.broadcast_to(f.as_tensor(np.int32(0)), view.shape)
+    seen = window.first_seen(spatial)
+    numbers = seen.reshape((*seen.shape, *[1] * (view.ndim - first - 2)))
+    return f.broadcast_to(f.as_tensor(numbers), view.shape)
+
+
+def _choice(views: Sequence[Tensor], chosen: Tensor) -> Tensor:
+    """The number of the first view that is largest, `chosen` if none is; NaN is above all."""
+    best = views[0]
     for number, view in enumerate(views[1:], start=1):
         better = f.logical_or(view > best, f.logical_and(view != view, best == best))
         best = f.where(better, view, best)

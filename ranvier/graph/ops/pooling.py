@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from ranvier import dtypes
 from ranvier.dtypes import DType
 from ranvier.errors import DTypeError, ShapeError
@@ -93,6 +95,11 @@ class Window:
         positions = self.positions(x.shape[1:-1])
         return [padded[:, *where] for _, where in self.geometry.taps(self.lengths, positions)]
 
+    def first_seen(self, spatial: Shape) -> np.ndarray:
+        """The number of the first element that lies in the image, at each position [*positions]."""
+        inside = np.stack(self.views(np, np.ones((1, *spatial, 1), bool), False))
+        return np.asarray(np.argmax(inside, 0)[0, ..., 0], np.int32)
+
     def spread(self, xp: Any, parts: Sequence[Array], spatial: Shape) -> Array:
         """Add the part of each element of the window to what it saw, in an image of `spatial`."""
         batch, channels = parts[0].shape[0], parts[0].shape[-1]
@@ -127,7 +134,10 @@ class MaxPool(Op):
 
 @dataclass(frozen=True)
 class MaxPoolChoice(Op):
-    """Which element of each window is the first largest, as an int32 number into the window."""
+    """Which element of each window is the first largest, as an int32 number into the window.
+
+    It lies in the image, also where all that the window sees is -inf, as the border is thought.
+    """
 
     name = "max_pool_choice"
     arity = 1
@@ -138,8 +148,11 @@ class MaxPoolChoice(Op):
         return self.window.infer(self.name, inputs[0]), dtypes.int32
 
     def meaning(self, xp: Any, *arrays: Array) -> Array:
-        views = self.window.views(xp, arrays[0], -xp.inf)
-        return xp.argmax(xp.stack(views), axis=0).astype(dtypes.int32)
+        (x,) = arrays
+        views = xp.stack(self.window.views(xp, x, -xp.inf))
+        first = self.window.first_seen(x.shape[1:-1])[..., None]
+        nothing = xp.max(views, axis=0) == -xp.inf
+        return xp.where(nothing, first, xp.argmax(views, axis=0)).astype(dtypes.int32)
 
 
 @dataclass(frozen=True)
