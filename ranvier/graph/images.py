@@ -34,9 +34,10 @@ def convolution(
 ) -> Tensor:
     """Convolve an image [b, *s, c] with weights [*k, c / groups, f]: [b, *positions, f].
 
-    The kernel is not mirrored. `padding` is "valid" (none), "same" (positions = ceil(s /
-    stride), the odd zero after), a number of zeros at every border, or one number or pair
-    (before, after) for each spatial axis. Raises ShapeError or DTypeError.
+    The kernel is not mirrored. `padding` is "valid", "same" (positions = ceil(s / stride), the
+    odd zero after), the zeros at every border, or a number or pair (before, after) for each axis.
+    The native engine may spread NaN and infinity to neighbours in an image. Raises ShapeError
+    or DTypeError.
     """
     x, weights = f.as_tensor(x), f.as_tensor(weights)
     image = _spatial("convolution", x)

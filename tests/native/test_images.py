@@ -10,6 +10,7 @@ from networks import STEPS, compiled
 
 import ranvier as rv
 from ranvier.engines.native.convolution_plan import merged_depth
+from ranvier.engines.native.host import host
 from ranvier.engines.native.kernels import (
     BorderKernel,
     ConvolutionKernel,
@@ -84,6 +85,29 @@ def test_winograd_keeps_not_a_number_where_it_is() -> None:
     y = program(x=x[1], w=w[1])["y"]
     assert np.isfinite(y[0]).all()
     assert np.isnan(y[1]).all()
+
+
+@pytest.mark.parametrize("pixel", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("way", ["winograd", "side by side", "one axis", "images last"])
+def test_what_is_not_finite_reaches_no_other_image(way: str, pixel: float) -> None:
+    """It may reach neighbours that do not see it, as 0 times infinity; but not beyond its image."""
+    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+        "winograd": ((3, 15, 15, 32), (3, 3, 32, 32)),
+        "side by side": ((3, 12, 16, 3), (3, 3, 3, 1)),
+        "one axis": ((3, 16, 1), (3, 1, 1)),
+        "images last": ((33, 8, 8, 1), (3, 3, 1, 1)),
+    }
+    rng = np.random.default_rng(5)
+    x, w = (given(rng, *shape) for shape in shapes[way])
+    y = rv.convolution(x[0], w[0], padding=1)
+    program, clean = program_of({"y": y}, x=x, w=w)
+    assert bool(kinds(program, WinogradKernel)) == (way == "winograd")
+    assert way == "winograd" or neighbours(1, 16, 3, 1, host().lanes(rv.float32)) > 1
+    x[1][1, 0], x[1][1, -1] = pixel, pixel
+    seen = rv.compile({"x": x[0], "w": w[0]}, {"y": y}, engine="reference")(x=x[1], w=w[1])["y"]
+    found = program(x=x[1], w=w[1])["y"]
+    np.testing.assert_allclose(found[::2], clean["y"][::2], rtol=1e-4, atol=1e-4)
+    assert not np.isfinite(found[~np.isfinite(seen)]).any()
 
 
 # ---------------------------------------------------------------- fusion and memory

@@ -1,7 +1,8 @@
 """Simplification: small passes from graph to graph, run in turn until nothing changes.
 
-Values stay the same up to rounding, and NaN, infinities and -0 stay what they are. Inputs and
-state stay the same objects; random ops are never merged; what no root needs is gone, because
+Values stay the same up to rounding, and NaN, infinities and -0 stay what they are; for `scales`
+this holds as long as its factors, and the weights times them, are finite and no subnormals. Inputs
+and state stay the same objects; random ops are never merged; what no root needs is gone, because
 nothing refers to it any more.
 """
 

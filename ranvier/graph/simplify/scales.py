@@ -2,6 +2,10 @@
 
 So batch normalization of an inference graph, whose statistics are state, vanishes: its scale
 is multiplied into the weights and its shift becomes a bias.
+
+This is exact up to rounding while k is finite and w k stays in the range of its dtype. Beyond,
+w k may overflow or vanish where conv(x, w) k does not; and an infinite or NaN k times a border's
+zeros is NaN inside the sum.
 """
 
 from __future__ import annotations
