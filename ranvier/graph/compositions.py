@@ -11,7 +11,7 @@ import numpy as np
 from ranvier import dtypes
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph import functions as f
-from ranvier.graph.shapes import axis_tuple
+from ranvier.graph.shapes import axis_tuple, whole_numbers
 from ranvier.graph.tensor import Tensor
 
 
@@ -69,7 +69,7 @@ def one_hot(indices: Any, classes: int, dtype: Any = dtypes.float32) -> Tensor:
     indices = f.as_tensor(indices)
     if indices.dtype not in dtypes.INTEGER:
         raise DTypeError(f"one_hot takes integer indices, not {indices.dtype}; use .astype(...)")
-    counts = f.whole_numbers("one_hot: classes", classes)
+    counts = whole_numbers("one_hot: classes", classes)
     if len(counts) != 1 or counts[0] < 1:
         raise ShapeError(f"one_hot: classes {classes} must be one number, at least 1")
     wide = f.cast(f.expand_dims(indices, indices.ndim), dtypes.int64)
