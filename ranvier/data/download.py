@@ -26,7 +26,7 @@ _SCHEMES = ("https", "http", "file")
 
 @dataclass(frozen=True)
 class Checksum:
-    """A published checksum: "sha256" or "md5", whichever the publisher gives, in hexadecimal.
+    """A checksum in hexadecimal: "sha256", or "md5" where a publisher gives nothing better.
 
     MD5 finds damage; it does not stop an attacker who can make two files with one MD5.
     """

@@ -64,13 +64,27 @@ class Bundled(Source):
 class FashionMnist(Source):
     """Fashion-MNIST (Xiao et al., 2017): the system's copy, the user's, or the publisher's."""
 
-    address: str = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+    address: str = (
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion"
+    )
     system: Path = Path("/usr/share/datasets/fashion-mnist")
     files: tuple[tuple[str, str], ...] = (
-        ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
-        ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
-        ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
-        ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
+        (
+            "train-images-idx3-ubyte.gz",
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        ),
+        (
+            "train-labels-idx1-ubyte.gz",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        ),
+        (
+            "t10k-images-idx3-ubyte.gz",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        ),
+        (
+            "t10k-labels-idx1-ubyte.gz",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
     )
     validation: int = _VALIDATION
     name: str = "fashion-mnist"
@@ -89,9 +103,9 @@ class FashionMnist(Source):
         if folder is None:
             folder = root / self.name
             _require(allowed, self.name, [name for name, _ in self.files], self.address, folder)
-            for name, md5 in self.files:
+            for name, digest in self.files:
                 if not (folder / name).is_file():
-                    checksum = Checksum("md5", md5)
+                    checksum = Checksum("sha256", digest)
                     download(f"{self.address}/{name}", folder / name, checksum, progress=progress)
         train, validation = split_off(read_part(folder, "train"), self.validation, _SEED)
         preprocess = {"scale": 1 / 255, "mean": [0.2860], "std": [0.3530]}

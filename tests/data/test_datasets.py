@@ -76,7 +76,7 @@ def test_an_unknown_name() -> None:
             "fashion-mnist",
             "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, "
             "t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz from "
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
         ),
         (
             "cifar10",
@@ -109,7 +109,7 @@ def fashion(tmp_path: Path) -> FashionMnist:
     """Fashion-MNIST in small: its publisher is a folder, the system has none."""
     published = write_idx_folder(tmp_path / "published")
     sums = tuple(
-        (name, hashlib.md5((published / name).read_bytes(), usedforsecurity=False).hexdigest())
+        (name, hashlib.sha256((published / name).read_bytes()).hexdigest())
         for name, _ in FashionMnist().files
     )
     return FashionMnist(published.as_uri(), tmp_path / "system", sums, validation=4)
@@ -152,14 +152,25 @@ def test_fashion_altered_on_the_way(tmp_path: Path) -> None:
     url = f"{source.address}/{name}"
     content = gzip.compress(idx(labels(20) + 1))
     (tmp_path / "published" / name).write_bytes(content)
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    text = f"{url}: the download has the md5 {found}, not {right}; try again, and tell us if it"
+    found = hashlib.sha256(content).hexdigest()
+    text = f"{url}: the download has the sha256 {found}, not {right}; try again, and tell us if it"
     with says(f"{text} stays so"):
         source.load(tmp_path / "root", True, None)
     assert not (tmp_path / "root" / "fashion-mnist" / name).exists()
 
 
 # ------------------------------------------------------------ CIFAR
+
+
+def test_downloads_are_known_by_their_sha256() -> None:
+    """CIFAR's archives are those of the binary version, which is the one that is read."""
+    sums = {cifar.archive: cifar.checksum for cifar in (CIFAR10, CIFAR100)}
+    sums |= {name: Checksum("sha256", digest) for name, digest in FashionMnist().files}
+    assert {(each.kind, len(each.digest)) for each in sums.values()} == {("sha256", 64)}
+    assert len({each.digest for each in sums.values()}) == 6
+    assert sums["cifar-10-binary.tar.gz"].digest.startswith("c4a38c50a1bc5f3a")
+    assert FashionMnist().address.startswith("https://")
+    assert CIFAR10.url.startswith("https://")
 
 
 def records(n: int, label_bytes: int, seed: int) -> tuple[bytes, np.ndarray, np.ndarray]:
@@ -184,8 +195,8 @@ def small(request: pytest.FixtureRequest) -> tuple[Cifar, bytes]:
     for seed, (name, n) in enumerate([*cifar.train.items(), *cifar.test.items()]):
         files[name] = records(n, cifar.label_bytes, seed)[0]
     archive = tar({f"{cifar.folder}/{name}": content for name, content in files.items()})
-    digest = hashlib.md5(archive, usedforsecurity=False).hexdigest()
-    return dataclasses.replace(cifar, checksum=Checksum("md5", digest)), archive
+    digest = hashlib.sha256(archive).hexdigest()
+    return dataclasses.replace(cifar, checksum=Checksum("sha256", digest)), archive
 
 
 def tar(files: dict[str, bytes]) -> bytes:
@@ -239,9 +250,9 @@ def test_cifar_is_downloaded(
 def test_cifar_from_another_archive(small: tuple[Cifar, bytes], tmp_path: Path) -> None:
     cifar, archive = small
     folder = put(tmp_path, cifar, archive + b"x")
-    found = hashlib.md5(archive + b"x", usedforsecurity=False).hexdigest()
+    found = hashlib.sha256(archive + b"x").hexdigest()
     text = (
-        f"{folder / cifar.archive}: the md5 is {found}, not {cifar.checksum.digest}; "
+        f"{folder / cifar.archive}: the sha256 is {found}, not {cifar.checksum.digest}; "
         f"fetch it anew from {cifar.url}"
     )
     with says(text):
@@ -251,8 +262,8 @@ def test_cifar_from_another_archive(small: tuple[Cifar, bytes], tmp_path: Path) 
 def test_cifar_from_an_archive_that_lacks_files(small: tuple[Cifar, bytes], tmp_path: Path) -> None:
     cifar, _ = small
     archive = tar({"readme.html": b"nothing"})
-    digest = hashlib.md5(archive, usedforsecurity=False).hexdigest()
-    cifar = dataclasses.replace(cifar, checksum=Checksum("md5", digest))
+    digest = hashlib.sha256(archive).hexdigest()
+    cifar = dataclasses.replace(cifar, checksum=Checksum("sha256", digest))
     folder = put(tmp_path, cifar, archive)
     text = (
         f"{folder / cifar.archive}: the archive lacks files of {cifar.name}; delete it and "
