@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ranvier.cli.options import say
 from ranvier.data import registry
+from ranvier.data.csvfile import read_columns
 from ranvier.data.errors import DataError
-from ranvier.data.files import from_path
+from ranvier.data.files import from_path, is_table
+from ranvier.data.images import manner
 from ranvier.data.source import Dataset
 
 
-def load_data(given: str, label: str | None, regression: bool) -> Dataset:
+def load_data(
+    given: str, label: str | None, regression: bool, features: Sequence[str] | None = None
+) -> Dataset:
     """Return the dataset of a name, or else of a path."""
     if given in registry.names():
         if label is not None or regression:
@@ -22,7 +30,24 @@ def load_data(given: str, label: str | None, regression: bool) -> Dataset:
     if not Path(given).exists():
         known = ", ".join(registry.names())
         raise DataError(f"{given}: no dataset and no file of that name; datasets are {known}")
-    return from_path(given, label=label, regression=regression)
+    return from_path(given, label=label, regression=regression, features=features)
+
+
+def names_a_table(given: str) -> bool:
+    """Whether data is a table, as opposed to a dataset's name and to other files."""
+    return given not in registry.names() and is_table(given)
+
+
+def description(given: str, data: Dataset, label: str | None, regression: bool) -> dict[str, Any]:
+    """Return what a run keeps of its data, so that other data are read in the same way."""
+    about: dict[str, Any] = {"data": given, "label": label, "regression": regression}
+    if names_a_table(given):
+        columns = read_columns(Path(given), label)
+        about |= {"label": columns.label, "features": list(columns.features)}
+    inputs = data.train.inputs
+    if isinstance(inputs, np.ndarray) and inputs.dtype == np.uint8 and inputs.shape[3:] == (1,):
+        about["pictures"] = asdict(manner(inputs))
+    return about
 
 
 class _Download:
@@ -37,8 +62,3 @@ class _Download:
             self._told = (name, tenth)
             share = f"{100 * done // total} %" if total else f"{done >> 20} MB"
             say(f"downloading {name}: {share}")
-
-
-def kinds(data: Dataset) -> dict[str, Any]:
-    """Return how many rows the parts of a dataset have."""
-    return {part: len(getattr(data, part)) for part in ("train", "validation", "test")}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ranvier import models
-from ranvier.cli.data import load_data
+from ranvier.cli.data import load_data, names_a_table
 from ranvier.cli.options import (
     data_options,
     engine_options,
@@ -18,17 +19,19 @@ from ranvier.cli.options import (
     show,
 )
 from ranvier.data.errors import DataError
-from ranvier.data.source import Dataset
-from ranvier.models.prepare import for_recipe
+from ranvier.data.source import Dataset, Split, joined
+from ranvier.models.prepare import digest, for_recipe
 from ranvier.training.saving import load
 
-_PARTS = ("test", "validation", "train")
+_PARTS = ("test", "validation", "train", "all")
 
 
 @click.command("evaluate")
 @click.argument("run", type=click.Path(path_type=Path))
 @data_options
-@click.option("--part", type=click.Choice(_PARTS), default="test", show_default=True)
+@click.option(
+    "--part", type=click.Choice(_PARTS), help="Test; all of other data without a test part."
+)
 @engine_options
 @json_option
 def command(
@@ -36,7 +39,7 @@ def command(
     data: str | None,
     label: str | None,
     regression: bool,
-    part: str,
+    part: str | None,
     engine: str,
     threads: int | None,
     as_json: bool,
@@ -44,21 +47,44 @@ def command(
     """Measure the trained RUN on the test part of its data, or of other data."""
     model = load(run, engine=engine, **engine_settings(threads))
     about = model.settings.about
-    name = data or about.get("data")
-    if name is None:
-        raise DataError(f"{run} does not say what data it was trained on; pass --data")
-    if data is None:
-        label, regression = about.get("label"), bool(about.get("regression"))
-    dataset = load_data(name, label, regression)
-    if about.get("model") in models.RECIPES:
-        dataset = for_recipe(models.get(about["model"]), dataset)
+    dataset = _dataset(run, about, data, label, regression)
     _same_classes(model.classes, dataset, run)
-    split = getattr(dataset, part)
+    split = _part(dataset, part or ("test" if data is None or dataset.own_test else "all"))
     found = model.evaluate(split)
     result = {**found, "samples": len(split)}
     if "accuracy" in found:
         result["error"] = 1 - found["accuracy"]
     show(result, _lines(result), as_json)
+
+
+def _dataset(
+    run: Path, about: Mapping[str, Any], data: str | None, label: str | None, regression: bool
+) -> Dataset:
+    """The data that are named, or those of the training, read as these were."""
+    name = data or about.get("data")
+    if name is None:
+        raise DataError(f"{run} does not say what data it was trained on; pass --data")
+    own = data is None and label is None and not regression
+    features = None
+    if names_a_table(name):
+        label, features = label or about.get("label"), about.get("features")
+        regression = regression or bool(about.get("regression"))
+    dataset = load_data(name, label, regression, features)
+    if about.get("model") in models.RECIPES:
+        dataset = for_recipe(models.get(about["model"]), dataset)
+    if own and "digest" in about and digest(dataset) != about["digest"]:
+        raise DataError(
+            f"{name} has changed since {run} was trained on it; "
+            "restore it, or pass --data to measure the run on what is there now"
+        )
+    return dataset
+
+
+def _part(dataset: Dataset, part: str) -> Split:
+    if part == "all":
+        return joined([dataset.train, dataset.validation, dataset.test])
+    found: Split = getattr(dataset, part)
+    return found
 
 
 def _same_classes(learnt: tuple[str, ...], dataset: Dataset, run: Path) -> None:

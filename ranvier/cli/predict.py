@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import click
 import numpy as np
 
 from ranvier.cli.options import engine_options, engine_settings, json_option, percent, show, table
+from ranvier.data.corpora import MNIST_PREPROCESS
 from ranvier.data.csvfile import read_rows
 from ranvier.data.errors import DataError
-from ranvier.data.images import picture
+from ranvier.data.images import MNIST_MANNER, Manner, picture
 from ranvier.training.model import Model
 from ranvier.training.objective import ONE
 from ranvier.training.saving import load
@@ -61,23 +63,32 @@ def _rows(model: Model, inputs: tuple[Path, ...], ink: str) -> tuple[list[str], 
     if form is None:
         raise DataError("the network has several inputs; use it from Python")
     shape = tuple(form["shape"])
+    about, seen = model.settings.about, _manner(model)
     names: list[str] = []
     found: list[np.ndarray] = []
     for path in inputs:
         if path.suffix.lower() in _TABLES:
-            features = model.settings.about.get("label")
-            numbers = read_rows(path, int(np.prod(shape)), features)
+            label, features = about.get("label"), about.get("features")
+            numbers = read_rows(path, int(np.prod(shape)), label, features)
             names += [f"{path}:{line}" for line in numbers.lines]
             found += list(numbers.values.reshape(-1, *shape))
         elif len(shape) == 3:
             names.append(str(path))
-            found.append(picture(path, shape, ink=ink))
+            found.append(picture(path, shape, centre=seen.centred, ink=ink, paper=seen.paper))
         else:
             raise DataError(
                 f"{path}: the network takes rows of {int(np.prod(shape))} numbers, no pictures; "
                 "use a .csv file"
             )
     return names, np.stack(found)
+
+
+def _manner(model: Model) -> Manner:
+    """How the pictures were made that the network has learnt from, as far as is known."""
+    known = model.settings.about.get("pictures")
+    if isinstance(known, Mapping):
+        return Manner(known.get("paper"), bool(known.get("centred")))
+    return MNIST_MANNER if model.preprocess == MNIST_PREPROCESS else Manner()
 
 
 def _result(name: str, values: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ranvier import models
-from ranvier.cli.data import load_data
+from ranvier.cli.data import description, load_data
 from ranvier.cli.options import (
     data_options,
     engine_options,
@@ -83,10 +83,8 @@ def command(
     ready = prepare(recipe, dataset, choices)
     about = {
         "model": model,
-        "data": data or recipe.dataset,
-        "label": label,
-        "regression": regression,
-        "digest": digest(ready.data.train),
+        **description(data or recipe.dataset, dataset, label, regression),
+        "digest": digest(ready.data),
         "settings": chosen,
     }
     if not quiet:

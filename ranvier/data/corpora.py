@@ -10,6 +10,7 @@ from ranvier.data.source import Array, Dataset, Split, split_off, three_parts
 from ranvier.data.text import character_vocabulary
 
 MNIST_VALIDATION = 5000
+MNIST_PREPROCESS = {"scale": 1 / 255, "mean": [0.1307], "std": [0.3081]}
 TEXT_PART = 0.05
 
 _SEED = 0
@@ -18,9 +19,8 @@ _SEED = 0
 def mnist() -> Dataset:
     """Handwritten digits: uint8[n, 28, 28, 1], 55,000 + 5,000 + 10,000."""
     train, validation = split_off(_mnist_part("train"), MNIST_VALIDATION, _SEED)
-    preprocess = {"scale": 1 / 255, "mean": [0.1307], "std": [0.3081]}
     digits = tuple("0123456789")
-    return Dataset("mnist", train, validation, _mnist_part("t10k"), digits, preprocess)
+    return Dataset("mnist", train, validation, _mnist_part("t10k"), digits, MNIST_PREPROCESS)
 
 
 def _mnist_part(part: str) -> Split:

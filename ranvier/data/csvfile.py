@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,19 +28,23 @@ class Table:
     lines: list[int]
 
 
-def read_csv(path: Path, label: str | None, regression: bool) -> tuple[Split, tuple[str, ...]]:
+def read_csv(
+    path: Path, label: str | None, regression: bool, features: Sequence[str] | None = None
+) -> tuple[Split, tuple[str, ...]]:
     """Return the rows as a split, and the class names.
 
-    Inputs are float32[n, f], every column but the label's. The label's column, the last one
-    unless `label` names another, becomes class numbers int32[n] or, for `regression`, numbers
-    float32[n, 1] without classes. Raises DataError, naming file and line.
+    Inputs are float32[n, f]: the columns `features`, by name, or else every column but the
+    label's. The label's column, the last one unless `label` names another, becomes class
+    numbers int32[n] or, for `regression`, numbers float32[n, 1] without classes. Raises
+    DataError, naming file and line.
     """
     table = _read_table(path)
     place = _label_place(table, label)
     if len(table.columns) < 2:
         raise DataError(f"{path}: {table.columns[0]!r} is the only column; add columns of features")
-    features = [column for column in range(len(table.columns)) if column != place]
-    inputs = _numbers(table, features)
+    if features is None:
+        features = _others(table, place)
+    inputs = _numbers(table, _places(table, features))
     if regression:
         return Split(inputs, _numbers(table, [place])), ()
     labels = _labels(table, place)
@@ -56,13 +61,35 @@ class Rows:
     lines: list[int]
 
 
-def read_rows(path: Path, width: int, label: str | None = None) -> Rows:
+@dataclass(frozen=True)
+class Columns:
+    """The names of a table's features, in their order, and of the label."""
+
+    features: tuple[str, ...]
+    label: str
+
+
+def read_columns(path: Path, label: str | None = None) -> Columns:
+    """Return what `read_csv` takes for features and label; DataError for a bad header."""
+    header = next(_records(path))[0]
+    table = Table(path, tuple(header), [], [])
+    _check_header(table)
+    place = _label_place(table, label)
+    return Columns(_others(table, place), table.columns[place])
+
+
+def read_rows(
+    path: Path, width: int, label: str | None = None, features: Sequence[str] | None = None
+) -> Rows:
     """Return the rows of a table that is to be predicted, `width` features each.
 
-    The label's column, the last one unless `label` names another, may be there or not. Raises
-    DataError, naming file and line.
+    They are the columns `features`, by name. Without these names they are all columns in their
+    order, where the label's, the last one unless `label` names another, may be there or not.
+    Raises DataError, naming file and line.
     """
     table = _read_table(path)
+    if features is not None:
+        return Rows(_numbers(table, _places(table, features)), table.lines)
     columns = list(range(len(table.columns)))
     if len(columns) == width + 1:
         del columns[_label_place(table, label)]
@@ -75,6 +102,16 @@ def read_rows(path: Path, width: int, label: str | None = None) -> Rows:
 
 
 def _read_table(path: Path) -> Table:
+    records = list(_records(path))
+    rows, lines = [row for row, _ in records], [line for _, line in records]
+    table = Table(path, tuple(rows[0]), rows[1:], lines[1:])
+    _check_header(table)
+    _check_rows(table)
+    return table
+
+
+def _records(path: Path) -> Iterator[tuple[list[str], int]]:
+    """Every row that is not empty, the header first, and the line that it ends on."""
     try:
         text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -84,20 +121,16 @@ def _read_table(path: Path) -> Table:
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows, lines = [], []
+    found = False
     try:
         for row in reader:
             if row:
-                rows.append([entry.strip() for entry in row])
-                lines.append(reader.line_num)
+                found = True
+                yield [entry.strip() for entry in row], reader.line_num
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}; mend the quotes") from None
-    if not rows:
+    if not found:
         raise DataError(f"{path}: the file is empty; it needs a header and rows")
-    table = Table(path, tuple(rows[0]), rows[1:], lines[1:])
-    _check_header(table)
-    _check_rows(table)
-    return table
 
 
 def _check_header(table: Table) -> None:
@@ -125,6 +158,21 @@ def _check_rows(table: Table) -> None:
                 f"{table.path}, line {line}: {len(row)} fields, but the header has {width}; "
                 "mend the line"
             )
+
+
+def _others(table: Table, place: int) -> tuple[str, ...]:
+    """The names of all columns but one."""
+    return table.columns[:place] + table.columns[place + 1 :]
+
+
+def _places(table: Table, names: Sequence[str]) -> list[int]:
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise DataError(
+            f"{table.path}: there is no column {', '.join(map(repr, missing))}; "
+            f"the network takes {', '.join(names)}"
+        )
+    return [table.columns.index(name) for name in names]
 
 
 def _label_place(table: Table, label: str | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,21 @@ _FORMATS = (
 _PART = 0.1
 
 
+_TABLES = (".csv", ".tsv")
+
+
+def is_table(path: str | Path) -> bool:
+    """Whether a path is that of a table: a file .csv or .tsv."""
+    return Path(path).suffix.lower() in _TABLES and Path(path).is_file()
+
+
 def from_path(
-    path: str | Path, *, label: str | None = None, regression: bool = False, seed: int = 0
+    path: str | Path,
+    *,
+    label: str | None = None,
+    regression: bool = False,
+    features: Sequence[str] | None = None,
+    seed: int = 0,
 ) -> Dataset:
     """Read one's own data, named after the file or folder.
 
@@ -31,7 +45,8 @@ def from_path(
       `test` and `validation` (see `folders.read_picture_folder`);
     - an .npz archive (see `npz.read_npz`);
     - a .csv or .tsv table with a header (see `csvfile.read_csv`); `label` names the column to
-      predict, the last one without it, and `regression` says that it holds numbers, not classes.
+      predict, the last one without it, and `regression` says that it holds numbers, not classes;
+      `features` names the columns to predict from, all others without it.
 
     Where the source has one part only, a tenth of its rows becomes the validation part and a
     tenth the test part; where it lacks one of them, a tenth of the training rows becomes that:
@@ -42,20 +57,22 @@ def from_path(
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; check the path")
-    table = path.suffix.lower() in (".csv", ".tsv") and path.is_file()
-    if (label is not None or regression) and not table:
-        raise DataError(f"{path}: label and regression are for tables; leave them out")
+    table = is_table(path)
+    if (label is not None or regression or features is not None) and not table:
+        raise DataError(f"{path}: label, regression and features are for tables; leave them out")
     if path.is_dir():
         parts, classes = _read_folder(path)
     elif table:
-        rows, classes = read_csv(path, label, regression)
+        rows, classes = read_csv(path, label, regression, features)
         parts = {"train": rows}
     elif path.suffix.lower() == ".npz":
         parts, classes = read_npz(path)
     else:
         raise DataError(f"{path}: not a format that can be read; use {_FORMATS}")
+    own_test = "test" in parts
     train, validation, test = _three(parts, seed, str(path))
-    return Dataset(path.stem, train, validation, test, classes, normalization(_array(train)))
+    preprocess = normalization(_array(train))
+    return Dataset(path.stem, train, validation, test, classes, preprocess, own_test)
 
 
 def _read_folder(folder: Path) -> tuple[dict[str, Split], tuple[str, ...]]:

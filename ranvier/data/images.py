@@ -5,6 +5,7 @@ Pillow does the decoding and the resampling; it is imported when a picture is re
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,42 +67,111 @@ def _pixels(image: Image.Image) -> Array:
     return pixels
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How the grey pictures that a network learns from were made.
+
+    paper: "dark", "light", or None where that is not the same for (nearly) all. centred: whether
+    the ink was fitted into 20/28 of the size, its centre of mass in the middle, as in MNIST.
+    """
+
+    paper: str | None = None
+    centred: bool = False
+
+
+MNIST_MANNER = Manner("dark", True)
+
+_NEARLY_ALL = 0.99
+_MOST_SEEN = 1000
+"""Whether pictures are centred is judged by so many of them."""
+
+
+def manner(images: Array) -> Manner:
+    """Return how pictures uint8[n, h, w, 1] were made, judged by their borders and their ink."""
+    edges = (images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1])
+    light = np.median(np.concatenate(edges, axis=1)[..., 0], axis=1) > 127
+    for paper, share in (("light", light.mean()), ("dark", 1 - light.mean())):
+        if share >= _NEARLY_ALL:
+            some = images[:: -(-len(images) // _MOST_SEEN)]
+            some = 255 - some if paper == "light" else some
+            return Manner(paper, bool(np.mean([_is_centred(each) for each in some]) >= 0.9))
+    return Manner()
+
+
+def _is_centred(grey: Array) -> bool:
+    """Whether light ink on dark paper lies as MNIST has it, to within a pixel."""
+    if grey.max() < _INK:
+        return False
+    sizes, wanted = grey.shape[:2], _inner(*grey.shape[:2])
+    smaller = [most - size for most, size in zip(wanted, _ink_box(grey).shape[:2], strict=True)]
+    off = [abs(m - (n + 1) / 2) for m, n in zip(_mass_centre(grey), sizes, strict=True)]
+    return bool(abs(min(smaller)) <= 1 and max(off) <= 1)
+
+
 def picture(
-    path: str | Path, shape: tuple[int, int, int], *, centre: bool = True, ink: str = "auto"
+    path: str | Path,
+    shape: tuple[int, int, int],
+    *,
+    centre: bool = True,
+    ink: str = "auto",
+    paper: str | None = "dark",
 ) -> Array:
     """Return an ordinary picture file as the array uint8 `shape` (h, w, c) that a network expects.
 
     For a colour network (c = 3) the picture is fitted into h × w, its sides in proportion, in
     the middle of its own border's colour.
 
-    For a digits network (c = 1), light ink on dark paper, it is turned to grey first. `ink`
-    says what the file holds: "dark" ink, which is inverted, "light" ink, or "auto": dark if the
-    border is light. A picture that then has exactly the wanted size is taken as it is. Any
-    other one is stretched so that paper is 0 and the strongest ink 255, and, with `centre`,
-    prepared as MNIST was (LeCun et al., 1998): the box round the ink is fitted into 20/28 of
-    the size and placed with its centre of mass in the middle. Without `centre` the whole
-    picture is fitted in.
+    For a grey network (c = 1) it is turned to grey first, and inverted if its paper is not the
+    `paper` that the network knows, "dark" or "light". `ink` says what the file holds: "dark"
+    ink on light paper, "light" ink on dark paper, or "auto": dark if the border is light. Where
+    `paper` is None, the network knows either: nothing is centred, nor inverted unless `ink` asks.
 
-    Raises DataError for a file that cannot be read or has no ink on it.
+    A picture that has exactly the wanted size is then taken as it is. Any other one is, with
+    `centre`, stretched so that paper is 0 and the strongest ink 255 and prepared as MNIST was
+    (LeCun et al., 1998): the box round the ink is fitted into 20/28 of the size and placed with
+    its centre of mass in the middle. Without `centre` the whole picture is fitted in, as for a
+    colour network.
+
+    Raises DataError for a file that cannot be read, or that is to be centred and has no ink.
     """
     height, width, channels = shape
     if channels not in (1, 3) or min(height, width) < 1:
         raise DataError(f"a picture of shape {shape}: use (height, width, 1 or 3)")
     if ink not in ("auto", "dark", "light"):
         raise DataError(f'ink is {ink!r}; use "auto", "dark" or "light"')
+    if paper not in ("dark", "light", None):
+        raise DataError(f'paper is {paper!r}; use "dark", "light" or None')
     pixels = read_image(Path(path))
     if channels == 3:
         return _fit(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), height, width)
     grey = _grey(pixels)
-    if ink == "dark" or (ink == "auto" and _paper(grey)[0] > 127):
+    if _dark_ink(grey, ink, paper) != (paper == "light"):
         grey = 255 - grey
     if grey.shape == shape:
         return grey
-    grey = _stretch(grey, str(path))
-    if not centre:
+    if not centre or paper is None:
         return _fit(grey, height, width)
-    inner = _scaled(_ink_box(grey), round(height * 20 / 28), round(width * 20 / 28))
-    return _centred(inner, height, width)
+    if paper == "light":
+        return 255 - _as_mnist(255 - grey, height, width, str(path))
+    return _as_mnist(grey, height, width, str(path))
+
+
+def _dark_ink(grey: Array, ink: str, paper: str | None) -> bool:
+    """Whether a file holds dark ink on light paper."""
+    if ink == "auto":
+        return paper is not None and bool(_paper(grey)[0] > 127)
+    return ink == "dark"
+
+
+def _as_mnist(grey: Array, height: int, width: int, name: str) -> Array:
+    """Light ink on dark paper, stretched, fitted and centred."""
+    grey = _stretch(grey, name)
+    return _centred(_scaled(_ink_box(grey), *_inner(height, width)), height, width)
+
+
+def _inner(height: int, width: int) -> tuple[int, int]:
+    """The part of a picture that MNIST's ink is fitted into."""
+    return round(height * 20 / 28), round(width * 20 / 28)
 
 
 def _grey(pixels: Array) -> Array:
@@ -160,13 +230,18 @@ def _centred(inner: Array, height: int, width: int) -> Array:
     The middle is the pixel right of and below the exact one: in MNIST's 28 pixels the centre
     of mass lies between 14 and 15, so that is where networks have learnt to expect it.
     """
-    mass = inner[..., 0].astype(np.float64)
-    rows, columns = (np.arange(n) + 0.5 for n in mass.shape)
-    row = mass.sum(axis=1) @ rows / mass.sum()
-    column = mass.sum(axis=0) @ columns / mass.sum()
+    row, column = _mass_centre(inner)
     top = _within(ceil(height / 2 - row), height - inner.shape[0])
     left = _within(ceil(width / 2 - column), width - inner.shape[1])
     return _placed(inner, height, width, top, left, np.zeros(1, np.uint8))
+
+
+def _mass_centre(grey: Array) -> tuple[float, float]:
+    """Row and column of the centre of mass of light ink."""
+    mass = grey[..., 0].astype(np.float64)
+    rows, columns = (np.arange(n) + 0.5 for n in mass.shape)
+    total = mass.sum()
+    return float(mass.sum(axis=1) @ rows / total), float(mass.sum(axis=0) @ columns / total)
 
 
 def _within(place: int, most: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -75,7 +75,8 @@ class Dataset:
     empty where targets are numbers or strings. `preprocess` is JSON: what the model does inside
     its graph to raw inputs x, which stay as they are in memory. Its keys: `scale` (x · scale),
     then `mean` and `std` ((x − mean) / std, numbers that broadcast over the last axis), and
-    `vocabulary` (see `ranvier.data.text.Vocabulary.from_json`).
+    `vocabulary` (see `ranvier.data.text.Vocabulary.from_json`). `own_test` says whether the test
+    part is the source's own, and not cut off from its rows.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Dataset:
     test: Split
     classes: tuple[str, ...] = ()
     preprocess: Mapping[str, Any] = field(default_factory=dict)
+    own_test: bool = True
 
     def __post_init__(self) -> None:
         try:
@@ -100,6 +102,15 @@ class Dataset:
     def __repr__(self) -> str:
         sizes = f"{len(self.train)} + {len(self.validation)} + {len(self.test)}"
         return f"Dataset({self.name!r}, {sizes}, {len(self.classes)} classes)"
+
+
+def joined(splits: Sequence[Split]) -> Split:
+    """Return splits of the same arrays, one below the other."""
+    first = splits[0]
+    targets = None if first.targets is None else _joined([each.targets for each in splits])
+    weights = None if first.weights is None else _joined([each.weights for each in splits])
+    inputs = _joined([each.inputs for each in splits])
+    return replace(first, inputs=inputs, targets=targets, weights=weights)
 
 
 def split_off(
@@ -183,6 +194,12 @@ def _row_numbers(rows: Array, length: int) -> Array:
     if len(bad):
         raise DataError(f"row {bad[0]} of a split of {length}; use 0 to {length - 1}")
     return rows
+
+
+def _joined(arrays: Sequence[Any]) -> Any:
+    if isinstance(arrays[0], Mapping):
+        return {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}
+    return np.concatenate(arrays)
 
 
 def _take(arrays: Arrays, rows: Array | slice) -> Arrays:

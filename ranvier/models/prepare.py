@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from ranvier import optim
-from ranvier.data.source import Dataset, Split
+from ranvier.data.source import Dataset
 from ranvier.errors import InputError
 from ranvier.models.recipe import Recipe, outputs_for
 from ranvier.optim import Optimizer
 from ranvier.regularization import L1, L2, Dilution, Penalty
 from ranvier.training.model import Model
-from ranvier.training.objective import by_name
 
 _RATES = ("value", "peak")
 """What schedules call the rate that they are scaled by."""
+
+_PARTS = ("train", "validation", "test")
 
 _REGULARIZERS = ("l1", "l2", "dilution")
 
@@ -84,12 +85,12 @@ def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
     return Prepared(model, dataset, epochs, batch_size)
 
 
-def digest(split: Split) -> str:
-    """Return a short digest of the arrays of a split, by which a resumed run knows its data."""
+def digest(data: Dataset) -> str:
+    """Return a short digest of the arrays of all parts, by which a run knows its data again."""
     found = hashlib.sha256()
-    for kind in (split.inputs, split.targets):
-        for name, array in by_name(kind).items() if kind is not None else ():
-            found.update(f"{name} {array.shape} {array.dtype}".encode())
+    for part in _PARTS:
+        for name, array in getattr(data, part).arrays().items():
+            found.update(f"{part} {name} {array.shape} {array.dtype}".encode())
             found.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
     return found.hexdigest()[:16]
 
@@ -97,9 +98,7 @@ def digest(split: Split) -> str:
 def for_recipe(recipe: Recipe, data: Dataset) -> Dataset:
     """Return the dataset with the recipe's preprocessing; for autoencoders without targets."""
     if recipe.self_taught:
-        parts = {
-            p: replace(getattr(data, p), targets=None) for p in ("train", "validation", "test")
-        }
+        parts = {part: replace(getattr(data, part), targets=None) for part in _PARTS}
         data = replace(data, **parts)
     if recipe.preprocess is None or _array(data).dtype != np.uint8:
         return data

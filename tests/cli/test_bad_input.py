@@ -259,8 +259,10 @@ def test_configurations_that_nobody_wrote(
 
 def test_predicting_what_does_not_fit(tmp_path: Path, capsys: Capture) -> None:
     run = trained(capsys, tmp_path)
-    (tmp_path / "wide.csv").write_text("a,b,c,d\n1,2,3,4\n")
-    refused(call(capsys, "predict", run, tmp_path / "wide.csv"), "wide.csv", "2 numbers")
+    (tmp_path / "other.csv").write_text("a,c,d\n1,2,3\n")
+    words = ("other.csv", "there is no column 'b'", "the network takes a, b")
+    refused(call(capsys, "predict", run, tmp_path / "other.csv"), *words)
+    refused(call(capsys, "evaluate", run, "--data", tmp_path / "other.csv", "--label", "d"), *words)
     (tmp_path / "notes.txt").write_text("hello")
     refused(call(capsys, "predict", run, tmp_path / "notes.txt"), "notes.txt", ".csv")
     refused(call(capsys, "predict", run, tmp_path / "nothing.csv"), "nothing.csv")
@@ -272,6 +274,15 @@ def test_predicting_what_is_no_picture(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "notes.png").write_text("hello")
     refused(call(capsys, "predict", run, tmp_path / "notes.png"), "notes.png", "not a picture")
     refused(call(capsys, "predict", run, tmp_path / "no.png"), "no.png", "no such file")
+
+
+def test_evaluating_on_data_that_have_changed(tmp_path: Path, capsys: Capture) -> None:
+    run = trained(capsys, tmp_path)
+    rows = (tmp_path / "t.csv").read_text().splitlines()
+    (tmp_path / "t.csv").write_text("\n".join([*rows[:-1], "0.5,0.25,yes"]) + "\n")
+    refused(call(capsys, "evaluate", run), "t.csv has changed since", str(run), "--data")
+    found = call(capsys, "evaluate", run, "--data", tmp_path / "t.csv", "--json").json
+    assert found["samples"] == 60
 
 
 def test_evaluating_on_other_classes(tmp_path: Path, capsys: Capture) -> None:

@@ -84,6 +84,63 @@ def test_tables_of_classes_and_of_numbers(tmp_path: Path, capsys: Capture) -> No
     assert set(one) == {"input", "value"}
 
 
+def test_other_tables_are_read_as_the_training_s_was(tmp_path: Path, capsys: Capture) -> None:
+    """Columns in another order, some more, and the label among them."""
+    numbers = np.random.default_rng(0).normal(size=(60, 2)).round(3)
+    data, out = table(tmp_path / "t.csv", [(a, b, a - b) for a, b in numbers]), tmp_path / "run"
+    given = ("train", "small", "--data", data, "--regression", "--out", out, "--quiet")
+    assert call(capsys, *given, "--epochs", "60", "--batch-size", "8").status == 0
+    lines = [f"{a - b},7,{b},{a}" for a, b in numbers]
+    other = tmp_path / "other.csv"
+    other.write_text("\n".join(["label,id,b,a", *lines]) + "\n")
+    found = call(capsys, "evaluate", out, "--data", other, "--json").json
+    assert found["samples"] == 60  # not a tenth of them
+    assert found["r2"] > 0.95
+    for part, count in (("test", 6), ("all", 60)):
+        chosen = call(capsys, "evaluate", out, "--data", other, "--part", part, "--json").json
+        assert chosen["samples"] == count
+    predictions = call(capsys, "predict", out, other, "--json").json["predictions"]
+    wanted = numbers[:, 0] - numbers[:, 1]
+    assert np.abs(np.array([each["value"] for each in predictions]) - wanted).mean() < 0.2
+
+
+def test_the_label_of_the_training_is_that_of_other_tables(tmp_path: Path, capsys: Capture) -> None:
+    rows = [(n % 2, "yes" if n % 2 else "no", n) for n in range(60)]
+    data, out = table(tmp_path / "t.csv", rows), tmp_path / "run"
+    given = ("train", "mlp", "--data", data, "--label", "b", "--out", out, *TINY)
+    assert call(capsys, *given).status == 0
+    assert call(capsys, "evaluate", out, "--data", data, "--json").json["samples"] == 60
+
+
+def test_pictures_of_dark_ink_are_predicted_as_they_were_learnt(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    """A folder's pictures are neither inverted nor centred in training, so neither later."""
+    from PIL import Image
+
+    data, out = tmp_path / "squares", tmp_path / "run"
+    for label in range(3):
+        (data / f"at{label}").mkdir(parents=True)
+        for number in range(12):
+            pixels = np.full((12, 12), 250 - number, np.uint8)
+            pixels[2:9, 1 + 3 * label : 5 + 3 * label] = 3 * number
+            Image.fromarray(pixels).save(data / f"at{label}" / f"{number}.png")
+    given = ("--epochs", "20", "--batch-size", "4", "--set", "hidden=[16]", "--quiet", "--json")
+    call(capsys, "train", "mlp", "--data", data, "--out", out, *given)
+
+    def said(*files: Path) -> list[str]:
+        found = call(capsys, "predict", out, *files, "--json").json["predictions"]
+        return [each["label"] for each in found]
+
+    for label in range(3):
+        folder = data / f"at{label}"
+        assert set(said(*sorted(folder.iterdir()))) == {folder.name}
+        picture = Image.open(folder / "3.png")
+        picture.resize((36, 36), Image.Resampling.NEAREST).save(tmp_path / "large.png")
+        Image.fromarray(255 - np.asarray(picture)).save(tmp_path / "light.png")
+        assert said(tmp_path / "large.png", tmp_path / "light.png") == [folder.name] * 2
+
+
 def test_an_autoencoder(tmp_path: Path, capsys: Capture) -> None:
     data, out = digits(tmp_path / "squares"), tmp_path / "run"
     settings = ("--epochs", "1", "--set", "hidden=[16]", "--set", "code=4", "--quiet", "--json")

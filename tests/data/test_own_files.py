@@ -48,7 +48,7 @@ def test_paths_that_hold_no_data(tmp_path: Path) -> None:
         from_path(tmp_path / "notes.txt")
     with says(f"{tmp_path}: neither IDX files nor subfolders of pictures; use {FORMATS}"):
         from_path(tmp_path)
-    with says(f"{tmp_path}: label and regression are for tables; leave them out"):
+    with says(f"{tmp_path}: label, regression and features are for tables; leave them out"):
         from_path(tmp_path, label="y")
 
 

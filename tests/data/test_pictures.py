@@ -10,7 +10,7 @@ from data_files import images, says, write_picture
 from PIL import Image
 
 from ranvier.data import load, picture
-from ranvier.data.images import read_image
+from ranvier.data.images import MNIST_MANNER, Manner, manner, read_image
 
 GREY = images(1, 5, 7)[0]
 COLOUR = np.stack(list(images(3, 5, 7)), axis=-1)
@@ -155,6 +155,44 @@ def test_without_centring_the_whole_picture_is_fitted(tmp_path: Path) -> None:
     found = picture(path, (20, 20, 1), centre=False)[..., 0]
     assert found[:, :5].max() == found[:, 15:].max() == 0  # 10 columns of picture, 5 either side
     assert found[10, 5 + 3] > 200  # the bar at columns 15 to 25 of 50
+
+
+def test_without_centring_no_grey_value_changes(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "bar.png", drawn(ink=90, paper=40))
+    found = picture(path, (50, 50, 1), centre=False)
+    assert found[0, 0, 0] == 40
+    assert 85 <= found[25, 10, 0] <= 100  # resampling rings a little
+
+
+def test_the_paper_that_the_network_knows(tmp_path: Path) -> None:
+    dark = write_picture(tmp_path / "dark.png", drawn(size=28 * 4, ink=0, paper=255))
+    light = write_picture(tmp_path / "light.png", drawn(size=28 * 4, ink=255, paper=0))
+    for centre in (True, False):
+        known = {
+            paper: [picture(p, (28, 28, 1), centre=centre, paper=paper) for p in (dark, light)]
+            for paper in ("dark", "light", None)
+        }
+        assert np.array_equal(*known["dark"])
+        assert np.array_equal(*known["light"])
+        assert np.array_equal(known["dark"][0], 255 - known["light"][0])
+        whole = [picture(p, (28, 28, 1), centre=False, ink="light") for p in (dark, light)]
+        assert np.array_equal(known[None], whole)
+    asked = picture(dark, (28, 28, 1), centre=False, paper=None, ink="dark")
+    assert np.array_equal(asked, picture(light, (28, 28, 1), centre=False))
+    with says('paper is \'blue\'; use "dark", "light" or None'):
+        picture(dark, (28, 28, 1), paper="blue")
+
+
+def test_how_pictures_were_made_can_be_seen() -> None:
+    digits = load("mnist").test.inputs
+    assert isinstance(digits, np.ndarray)
+    few = digits[:200]
+    assert manner(few) == MNIST_MANNER
+    assert manner(255 - few) == Manner("light", True)
+    assert manner(np.roll(few, 3, axis=2)) == Manner("dark", False)
+    assert manner(np.concatenate([few, 255 - few])) == Manner(None, False)
+    assert manner(np.zeros((3, 5, 5, 1), np.uint8)) == Manner("dark", False)
+    assert manner(images(40, 9, 9)[..., np.newaxis]) == Manner(None, False)
 
 
 def test_a_blank_picture(tmp_path: Path) -> None:

@@ -134,8 +134,11 @@ def test_data_of_another_kind_is_refused() -> None:
 
 def test_a_digest_knows_the_data() -> None:
     data = tiny(models.get("lenet5"))
-    other = data.train.inputs.copy()
-    other[3, 4, 5] ^= 1
-    assert digest(data.train) == digest(tiny(models.get("lenet5")).train)
-    assert digest(data.train) != digest(replace(data.train, inputs=other))
-    assert digest(data.train) != digest(replace(data.train, targets=None))
+    assert digest(data) == digest(tiny(models.get("lenet5")))
+    assert digest(data) != digest(replace(data, validation=data.test, test=data.validation))
+    for part in ("train", "validation", "test"):
+        split = getattr(data, part)
+        other = split.inputs.copy()
+        other[3, 4, 5] ^= 1
+        assert digest(data) != digest(replace(data, **{part: replace(split, inputs=other)}))
+        assert digest(data) != digest(replace(data, **{part: replace(split, targets=None)}))
