@@ -7,13 +7,17 @@ from typing import Any
 import click
 
 from ranvier import models
-from ranvier.cli.options import json_option, say, show, table
+from ranvier.cli.options import json_option, say, show, table, threads_option
 
 
 @click.command("bench")
 @click.argument("names", metavar="MODEL…", nargs=-1, required=True)
-@click.option("--batch-size", type=click.IntRange(1), help="That of the model's table by default.")
-@click.option("--threads", type=click.IntRange(1), help="Threads; one for each core by default.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, (1 << 31) - 1),
+    help="That of the model's table by default.",
+)
+@threads_option
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
 @click.option("--against", metavar="torch,jax", help="Libraries to run beside, if installed.")
 @click.option(

@@ -27,9 +27,10 @@ def load_data(
             raise DataError(f"--label and --regression are for tables; {given} is none")
         shown = _Download()
         return registry.load(given, progress=shown)
-    if not Path(given).exists():
+    if not given or not Path(given).exists():
         known = ", ".join(registry.names())
-        raise DataError(f"{given}: no dataset and no file of that name; datasets are {known}")
+        name = given or "(nothing)"
+        raise DataError(f"{name}: no dataset and no file of that name; datasets are {known}")
     return from_path(given, label=label, regression=regression, features=features)
 
 

@@ -61,7 +61,7 @@ def _dataset(
     run: Path, about: Mapping[str, Any], data: str | None, label: str | None, regression: bool
 ) -> Dataset:
     """The data that are named, or those of the training, read as these were."""
-    name = data or about.get("data")
+    name = about.get("data") if data is None else data
     if name is None:
         raise DataError(f"{run} does not say what data it was trained on; pass --data")
     own = data is None and label is None and not regression

@@ -13,6 +13,8 @@ from ranvier.training.history import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_MOST_THREADS = 1024
+
 ENGINES = ("native", "reference")
 
 
@@ -24,13 +26,16 @@ def json_option(function: F) -> F:
 
 def engine_options(function: F) -> F:
     """Add `--engine` and `--threads`."""
-    threads = click.option(
-        "--threads", type=click.IntRange(1), help="Threads; one for each core by default."
-    )
     engine = click.option(
         "--engine", type=click.Choice(ENGINES), default="native", show_default=True
     )
-    return engine(threads(function))
+    return engine(threads_option(function))
+
+
+def threads_option(function: F) -> F:
+    """Add `--threads`."""
+    text = "Threads; one for each core by default."
+    return click.option("--threads", type=click.IntRange(1, _MOST_THREADS), help=text)(function)
 
 
 def data_options(function: F) -> F:

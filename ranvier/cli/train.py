@@ -78,12 +78,13 @@ def command(
     run = RunFolder(out if out is not None else _folder(model, resume))
     run.check(resume)
     chosen = settings(pairs)
-    dataset = load_data(data or recipe.dataset, label, regression)
+    named = recipe.dataset if data is None else data
+    dataset = load_data(named, label, regression)
     choices = Choices(epochs, batch_size, optimizer, learning_rate, chosen, engine, threads)
     ready = prepare(recipe, dataset, choices)
     about = {
         "model": model,
-        **description(data or recipe.dataset, dataset, label, regression),
+        **description(named, dataset, label, regression),
         "digest": digest(ready.data),
         "settings": chosen,
     }

@@ -15,6 +15,9 @@ from ranvier.data.idx import read_bytes
 from ranvier.data.labels import check_classes, class_names, class_numbers, is_whole
 from ranvier.data.source import Array, Split
 
+_FEW_CLASSES = 20
+"""Up to so many classes are taken as such, however few rows there are."""
+
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -50,6 +53,7 @@ def read_csv(
     labels = _labels(table, place)
     classes = class_names(labels)
     check_classes(classes, str(path))
+    _check_labels(table, place, len(classes))
     return Split(inputs, class_numbers(labels, classes, str(path))), classes
 
 
@@ -231,6 +235,16 @@ def _labels(table: Table, place: int) -> list[str]:
             )
         labels.append(row[place])
     return labels
+
+
+def _check_labels(table: Table, place: int, classes: int) -> None:
+    """Refuse a label that tells rows apart and not kinds, as a price or a name does."""
+    if classes > max(_FEW_CLASSES, len(table.rows) / 2):
+        raise DataError(
+            f"{table.path}: the label {table.columns[place]!r} has {classes} different values in "
+            f"{len(table.rows)} rows; use regression (--regression) to predict it as a number, "
+            "or another column as the label (--label)"
+        )
 
 
 def _is_number(text: str) -> bool:

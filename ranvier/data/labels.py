@@ -90,6 +90,13 @@ def normalization(inputs: Array) -> dict[str, Any]:
     return {"mean": _rounded(mean), "std": _deviations(inputs.std(axis=axes, dtype=np.float64))}
 
 
+def unit_range(inputs: Array) -> dict[str, Any]:
+    """Return the `preprocess` that brings floats [n, …, f] to 0 … 1, by feature."""
+    axes = tuple(range(inputs.ndim - 1))
+    low, high = inputs.min(axis=axes), inputs.max(axis=axes)
+    return {"mean": _exact(low), "std": [each or 1.0 for each in _exact(high - low)]}
+
+
 def _channel_statistics(images: Array) -> dict[str, Any]:
     values = np.arange(256) / 255
     means, deviations = [], []
@@ -104,6 +111,10 @@ def _channel_statistics(images: Array) -> dict[str, Any]:
 
 def _deviations(values: Array) -> list[float]:
     return [deviation or 1.0 for deviation in _rounded(values)]
+
+
+def _exact(values: Array) -> list[float]:
+    return [float(value) for value in values]
 
 
 def _rounded(values: Array) -> list[float]:

@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 
 from ranvier import optim
+from ranvier.data.errors import DataError
+from ranvier.data.labels import unit_range
 from ranvier.data.source import Dataset
-from ranvier.errors import InputError
-from ranvier.models.recipe import Recipe, outputs_for
+from ranvier.errors import InputError, RanvierError
+from ranvier.models.recipe import Recipe, outputs_for, short
 from ranvier.optim import Optimizer
 from ranvier.regularization import L1, L2, Dilution, Penalty
 from ranvier.training.model import Model
 
 _RATES = ("value", "peak")
 """What schedules call the rate that they are scaled by."""
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 _PARTS = ("train", "validation", "test")
 
@@ -67,6 +71,7 @@ def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
             "numbers or pictures; choose other data"
         )
     shape = inputs.shape[1:]
+    _check_forms(dataset)
     steps = -(-len(dataset.train) // batch_size) * epochs
     loss, metrics = _judged_by(recipe, dataset)
     given: dict[str, Any] = {} if choices.threads is None else {"threads": choices.threads}
@@ -96,18 +101,37 @@ def digest(data: Dataset) -> str:
 
 
 def for_recipe(recipe: Recipe, data: Dataset) -> Dataset:
-    """Return the dataset with the recipe's preprocessing; for autoencoders without targets."""
+    """Return the dataset with the recipe's preprocessing.
+
+    For autoencoders it has no targets, and floats are brought to 0 … 1, which is what they give.
+    """
     if recipe.self_taught:
         parts = {part: replace(getattr(data, part), targets=None) for part in _PARTS}
         data = replace(data, **parts)
-    if recipe.preprocess is None or _array(data).dtype != np.uint8:
+    inputs = data.train.inputs
+    if isinstance(inputs, Mapping):
         return data
-    return replace(data, preprocess=recipe.preprocess)
+    if recipe.preprocess is not None and inputs.dtype == np.uint8:
+        return replace(data, preprocess=recipe.preprocess)
+    if recipe.self_taught and inputs.dtype.kind == "f":
+        return replace(data, preprocess=unit_range(inputs))
+    return data
 
 
-def _array(data: Dataset) -> np.ndarray:
-    assert isinstance(data.train.inputs, np.ndarray)
-    return data.train.inputs
+def _check_forms(data: Dataset) -> None:
+    """Refuse parts whose samples differ in shape or kind from those of the training part."""
+    for part in _PARTS[1:]:
+        held = getattr(data, part).arrays()
+        for name, train in data.train.arrays().items():
+            array = held.get(name, train)
+            same = array.dtype.kind == train.dtype.kind
+            becomes = train.dtype.kind == "f" and array.dtype.kind in "iub"
+            if array.shape[1:] != train.shape[1:] or not (same or becomes):
+                raise DataError(
+                    f"{data.name}: {name} are {array.dtype} {list(array.shape[1:])} in the {part} "
+                    f"part, {train.dtype} {list(train.shape[1:])} in the training part; "
+                    "give all parts samples of one form"
+                )
 
 
 def _judged_by(recipe: Recipe, data: Dataset) -> tuple[str, tuple[str, ...]]:
@@ -132,7 +156,8 @@ def _sorted(
             arguments[rest] = value
         elif key in _REGULARIZERS:
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise InputError(f"{key} is {value!r}; use a number")
+                raise InputError(f"{key} is {short(value)}; use a number")
+            _check_number(key, value)
             if key == "dilution":
                 dilution = Dilution(float(value))
             else:
@@ -151,8 +176,26 @@ def _optimizer(
     made = optim.get(choices.optimizer) if choices.optimizer else recipe.optimizer(steps)
     config = made.config()
     if choices.learning_rate is not None:
+        _check_number("the learning rate", choices.learning_rate)
         config["learning_rate"] = _scaled(config["learning_rate"], choices.learning_rate)
-    return Optimizer.from_config({**config, **arguments})
+    for key, value in arguments.items():
+        _check_number(f"optimizer.{key}", value)
+    try:
+        return Optimizer.from_config({**config, **arguments})
+    except RanvierError:
+        raise
+    except (TypeError, ValueError):
+        given = ", ".join(f"{key}={short(value)}" for key, value in arguments.items())
+        raise InputError(f"{made.name} takes no {given}; use a number for each") from None
+
+
+def _check_number(name: str, value: Any) -> None:
+    """Refuse numbers that float32 does not have; what is no number is left to its owner."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            _check_number(f"{name}.{key}", each)
+    elif isinstance(value, int | float) and not abs(value) <= _LARGEST:
+        raise InputError(f"{name} is {short(value)}; use a finite number that float32 can hold")
 
 
 def _scaled(schedule: Any, rate: float) -> Any:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 from ranvier.data.source import Dataset
 from ranvier.errors import InputError, RanvierError
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
+
+_MOST = 1 << 31
+"""Layers are smaller than this."""
 
 Build = Callable[..., Module]
 """(shape of a sample, number of outputs, **options) to a network."""
@@ -62,11 +65,19 @@ class Recipe:
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
     def network(self, shape: tuple[int, ...], outputs: int, **options: Any) -> Module:
-        """Return the network for samples of a shape; InputError for options that it lacks."""
-        for name in options:
+        """Return the network for samples of a shape.
+
+        Raises InputError for options that it lacks or whose values are of another kind than
+        their defaults, and for sizes beyond 2**31.
+        """
+        for name, value in options.items():
             if name not in self.options:
                 known = ", ".join(self.options) or "none"
                 raise InputError(f"{self.name} has no option {name!r}; its options are: {known}")
+            _check_option(f"{self.name}: {name}", value, self.options[name])
+        for what, size in (("numbers a sample", math.prod(shape)), ("outputs", outputs)):
+            if size >= _MOST:
+                raise InputError(f"{self.name}: {short(size)} {what}; use fewer than 2**31")
         try:
             return self.build(shape, outputs, **options)
         except RanvierError:
@@ -76,11 +87,38 @@ class Recipe:
             raise InputError(f"{self.name} takes no {given}: {error}") from None
 
 
+def _check_option(name: str, value: Any, default: Any) -> None:
+    """Refuse a value that is not of its default's kind: sizes, a size, or a number."""
+    if isinstance(default, Sequence):
+        good = isinstance(value, Sequence) and all(_is_size(each) for each in value)
+        wanted = f"a list of whole numbers from 1 on, as {list(default)}"
+    elif isinstance(default, int):
+        good, wanted = _is_size(value), f"a whole number from 1 on, as {default}"
+    else:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        good, wanted = number and abs(value) < _MOST, f"a number, as {default}"
+    if not good:
+        raise InputError(f"{name} is {short(value)}; use {wanted}")
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST
+
+
+def short(value: Any) -> str:
+    """Return a value as text of a length that fits into a sentence."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
 def outputs_for(dataset: Dataset) -> int:
-    """Return how many outputs a network needs for a dataset: classes, or numbers to predict."""
-    if dataset.classes:
+    """Return how many outputs a network needs for a dataset.
+
+    That is one for each class or number to predict, or, without targets, for each input.
+    """
+    if dataset.classes and dataset.train.targets is not None:
         return len(dataset.classes)
-    targets = dataset.train.targets
-    if targets is None or isinstance(targets, Mapping):
+    targets = dataset.train.inputs if dataset.train.targets is None else dataset.train.targets
+    if isinstance(targets, Mapping):
         raise InputError(f"{dataset.name}: the targets are not one array; use the Python face")
-    return prod(targets.shape[1:])
+    return math.prod(targets.shape[1:])

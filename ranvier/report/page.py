@@ -17,6 +17,8 @@ from ranvier.report.report import Mistake, Report
 
 _NUMBERED = 20
 """Confusion matrices of up to so many classes show their numbers."""
+_MOST_CLASSES = 100
+"""Of more classes, those with the most mistakes are drawn: the page grows with the square."""
 
 _WORDS = {
     "test_error": "test error",
@@ -111,12 +113,14 @@ def _speed(report: Report) -> str:
 
 
 def _confusion(report: Report) -> str:
-    if report.confusion is None:
+    if report.confusion is None or not len(report.classes):
         return ""
-    matrix, names = report.confusion, [escape(str(name)) for name in report.classes]
+    rows = _most_mistaken(report.confusion)
+    totals = np.maximum(report.confusion.sum(1, keepdims=True), 1e-12)
+    matrix = report.confusion[np.ix_(rows, rows)]
+    shares = matrix / totals[rows]
+    names = [escape(str(report.classes[row])) for row in rows]
     numbered = len(names) <= _NUMBERED
-    totals = np.maximum(matrix.sum(1, keepdims=True), 1e-12)
-    shares = matrix / totals
     lines = []
     for i, name in enumerate(names):
         cells = "".join(
@@ -131,7 +135,15 @@ def _confusion(report: Report) -> str:
     body = f"<tbody>{''.join(lines)}</tbody>"
     table = f'<div class="scroll"><table class="{kind}">{head}{body}</table></div>'
     note = "Rows are the true classes, columns what the network said, on the test data."
+    if len(rows) < len(report.classes):
+        note += f" Of {len(report.classes)} classes, the {len(rows)} with the most mistakes."
     return _section("Confusion matrix", table, note)
+
+
+def _most_mistaken(matrix: np.ndarray) -> np.ndarray:
+    """The classes to draw, in their order."""
+    mistakes = matrix.sum(0) + matrix.sum(1) - 2 * np.diagonal(matrix)
+    return np.sort(np.argsort(-mistakes, kind="stable")[:_MOST_CLASSES])
 
 
 def _cell(

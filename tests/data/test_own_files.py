@@ -11,6 +11,7 @@ import pytest
 from data_files import idx, images, labels, says, write_idx_folder
 
 from ranvier.data import Dataset, Split, from_path
+from ranvier.data.source import joined
 
 FORMATS = (
     "a folder of IDX files, a folder with a subfolder of pictures for each class, "
@@ -421,6 +422,30 @@ def test_a_bad_table_is_refused(tmp_path: Path, kind: str) -> None:
     path = write_csv(tmp_path, content)
     with says(f"{path}{text}"):
         from_path(path)
+
+
+def test_labels_that_tell_rows_apart(tmp_path: Path) -> None:
+    rows = [f"{n},{n % 25},{3 * n}" for n in range(60)]
+    path = write_csv(tmp_path, "\n".join(["a,kind,price", *rows]) + "\n")
+    text = (
+        f"{path}: the label 'price' has 60 different values in 60 rows; use regression "
+        "(--regression) to predict it as a number, or another column as the label (--label)"
+    )
+    with says(text):
+        from_path(path)
+    assert len(from_path(path, label="kind").classes) == 25
+    assert from_path(path, regression=True).classes == ()
+
+
+def test_columns_can_be_chosen(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, "c,kind,a,b\n" + "3,x,1,2\n6,y,4,5\n" * 5)
+    data = from_path(path, label="kind", features=["a", "b"])
+    found = joined([data.train, data.validation, data.test])
+    assert len(found) == 10
+    assert {tuple(row) for row in np.asarray(found.inputs).tolist()} == {(1, 2), (4, 5)}
+    assert not data.own_test
+    with says(f"{path}: there is no column 'd'; the network takes a, d"):
+        from_path(path, label="kind", features=["a", "d"])
 
 
 def test_other_mistakes_with_tables(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import ranvier as rv
 from ranvier import models
+from ranvier.data.errors import DataError
 from ranvier.errors import InputError
 from ranvier.models.prepare import Choices, digest, prepare
 from ranvier.models.recipe import outputs_for
@@ -100,6 +101,9 @@ def test_choices_replace_the_recipe_s_own() -> None:
         ({"depth": 3}, "lenet5 has no setting 'depth'; there are dropout, l1, l2"),
         ({"l2": "much"}, "l2 is 'much'; use a number"),
         ({"l2": -1.0}, "l2: strength is -1.0"),
+        ({"l2": 10**400}, "use a finite number that float32 can hold"),
+        ({"dilution": float("inf")}, "dilution is inf; use a finite number"),
+        ({"optimizer.momentum": 1e39}, "optimizer.momentum is 1e+39; use a finite number"),
         ({"optimizer.beta": 1}, "momentum has no argument 'beta'"),
     ],
 )
@@ -125,6 +129,70 @@ def test_tables_of_numbers_are_regression() -> None:
     assert outputs_for(data) == 2
     small = prepare(models.get("small"), tiny(models.get("lenet5")), Choices())
     assert small.model.objective.heads[""].loss.name == "cross_entropy"
+
+
+def test_an_autoencoder_of_numbers_gives_0_to_1() -> None:
+    chosen = Choices(settings={"hidden": [16], "code": 5})
+    ready = prepare(models.get("autoencoder"), rv.datasets.load("teacher"), chosen)
+    inputs, scale = ready.data.train.inputs, ready.model.preprocess
+    shown = (inputs - scale["mean"]) / np.array(scale["std"])
+    assert (shown.min(), shown.max()) == pytest.approx((0, 1), abs=1e-6)
+    history = ready.model.fit(ready.data.train.take(slice(0, 1000)), epochs=4)
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert ready.model.predict(ready.data.test.inputs).shape == ready.data.test.inputs.shape
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_parts_of_other_forms_are_refused_before_training(part: str) -> None:
+    def rows(width: int, targets: int) -> rv.data.Split:
+        inputs = RNG.normal(size=(30, width)).astype(np.float32)
+        return rv.data.Split(inputs, np.ones((30, targets), np.float32))
+
+    good, wide, more = rows(4, 1), rows(5, 1), rows(4, 2)
+    whole = rv.data.Split(np.ones((30, 4), np.uint8), good.targets)
+    parts = {"train": good, "validation": good, "test": good}
+    prepare(models.get("mlp"), rv.data.Dataset("t", **parts | {part: whole}), Choices())
+    for other, what in ((wide, "inputs are float32 [5]"), (more, "targets are float32 [2]")):
+        with pytest.raises(DataError) as error:
+            prepare(models.get("mlp"), rv.data.Dataset("t", **parts | {part: other}), Choices())
+        assert f"t: {what} in the {part} part" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("mlp", "hidden", [8.5]),
+        ("mlp", "hidden", [True]),
+        ("mlp", "hidden", [0]),
+        ("mlp", "hidden", "x"),
+        ("mlp", "hidden", 8),
+        ("mlp", "hidden", [1 << 40]),
+        ("mlp", "dropout", "0.5"),
+        ("mlp", "dropout", True),
+        ("mlp", "dropout", float("nan")),
+        ("mlp", "dropout", 10**400),
+        ("autoencoder", "code", 1.5),
+        ("autoencoder", "code", [3]),
+    ],
+)
+def test_options_of_another_kind_than_their_default(name: str, option: str, value: Any) -> None:
+    recipe = models.get(name)
+    with pytest.raises(InputError, match=rf"^{name}: {option} is .*; use a .*, as ") as error:
+        recipe.network((4,), 2, **{option: value})
+    assert len(str(error.value)) < 150
+
+
+def test_options_of_the_default_s_kind() -> None:
+    models.get("mlp").network((4,), 2, hidden=[], dropout=0)
+    models.get("mlp").network((4,), 2, hidden=(3, 4), dropout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs"), [((10**30, 3), 2), ((4,), 10**30), ((70_000, 70_000), 2)]
+)
+def test_sizes_that_no_layer_has(shape: tuple[int, ...], outputs: int) -> None:
+    with pytest.raises(InputError, match=r"use fewer than 2\*\*31"):
+        models.get("mlp").network(shape, outputs)
 
 
 def test_data_of_another_kind_is_refused() -> None:

@@ -161,6 +161,18 @@ def test_confusion_matrices_of_any_size(classes: int) -> None:
     assert page.count("<td ") == classes**2
 
 
+def test_of_many_classes_the_most_mistaken_are_drawn() -> None:
+    matrix = np.eye(1000)
+    matrix[500, 900] = 7
+    names = [f"class {n}" for n in range(1000)]
+    page = render(replace(Report("x"), confusion=matrix, classes=names))
+    assert page.count("<td ") == 100**2
+    assert len(page) < 2e6
+    assert "Of 1000 classes, the 100 with the most mistakes." in page
+    assert "class 500 taken for class 900: 7" in page
+    assert "class 999" not in page
+
+
 @pytest.mark.parametrize("count", [1, 2, 40])
 def test_curves_of_any_length(count: int) -> None:
     page = render(replace(Report("x"), history=epochs(count)))
