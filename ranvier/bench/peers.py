@@ -50,18 +50,28 @@ class Peer:
     def milliseconds(self, mode: str, steps: int) -> float:
         """Return the milliseconds of a step over one run of so many."""
         assert self._process.stdin is not None
-        print(mode, steps, file=self._process.stdin, flush=True)
+        try:
+            print(mode, steps, file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            raise self._failure() from None
         return float(self._answer()["ms"])
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        assert self._process.stderr is not None
         line = self._process.stdout.readline()
         if not line:
-            lines = self._process.stderr.read().strip().splitlines()
-            last = lines[-1] if lines else "it ended without a word"
-            raise InputError(f"the peer {self.name} failed: {last}")
-        return dict(json.loads(line))
+            raise self._failure()
+        try:
+            return dict(json.loads(line))
+        except (ValueError, TypeError):
+            raise InputError(f"the peer {self.name} answers {line.strip()!r}, no JSON") from None
+
+    def _failure(self) -> InputError:
+        """What a process that has ended said last."""
+        assert self._process.stderr is not None
+        lines = self._process.stderr.read().strip().splitlines()
+        last = lines[-1] if lines else f"it ended without a word, status {self._process.wait()}"
+        return InputError(f"the peer {self.name} failed: {last}; see that its Python can run it")
 
     def close(self) -> None:
         """End the process."""

@@ -43,7 +43,9 @@ def ranvier() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit status."""
-    sys.exit(run(arguments))
+    status = run(arguments)
+    _to_reader("")
+    sys.exit(status)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -62,8 +64,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(given, str(error), 2)
     except (KeyboardInterrupt, click.Abort):
         return _fail(given, "interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:  # click ends so where the reader of our output has had enough
         return 0
     except OSError as error:
         return _fail(given, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
@@ -85,5 +86,14 @@ def _fail(arguments: Sequence[str], message: str, status: int) -> int:
     line = " ".join(message.split())
     print(f"ranvier: {line}", file=sys.stderr)
     if "--json" in arguments:
-        print(json.dumps({"error": line}))
+        _to_reader(json.dumps({"error": line}) + "\n")
     return status
+
+
+def _to_reader(text: str) -> None:
+    """Write to stdout, with all that waits there; in vain where its reader has had enough."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

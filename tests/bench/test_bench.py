@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,6 +74,28 @@ def test_peers(peer: str) -> None:
     found: Any = measure(models.get("lenet5"), request).peers[peer]
     assert found["ms_per_step"] > 0
     assert found["ratio"] > 0
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("pass", "the peer torch failed: it ended without a word, status 0"),
+        ("print('hello')", "the peer torch answers 'hello', no JSON"),
+        ('print(\'{"modes": ["eager"]}\')', "the peer torch failed: it ended without a word"),
+        (
+            'import sys; print(\'{"modes": ["eager"]}\'); sys.stdout.close(); '
+            "input(); raise SystemExit('no memory')",
+            "the peer torch failed: no memory; see that its Python can run it",
+        ),
+    ],
+)
+def test_a_peer_that_dies(
+    script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "peer.py").write_text(script)
+    monkeypatch.setitem(peers._SCRIPTS, "torch", str(tmp_path / "peer.py"))
+    with pytest.raises(InputError, match=re.escape(message)):
+        measure(models.get("small"), Request(batch_size=8, rounds=1, peers=("torch",)))
 
 
 def test_peers_that_there_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
