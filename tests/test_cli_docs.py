@@ -176,5 +176,14 @@ def test_the_packages_are_those_that_are_installed() -> None:
     wanted = re.search(r"^dependencies = \[(.*?)\]", project, re.MULTILINE | re.DOTALL)
     assert wanted is not None
     page = (ROOT / "docs/installation.md").read_text("utf-8")
-    listed = {name.lower() for name in re.findall(r"^\| (\w+) \| \S", page, re.MULTILINE)}
-    assert listed >= set(re.findall(r"\"(\w+)[<>=]", wanted[1]))
+    part = page.partition("\n## What is installed\n")[2].partition("\n## ")[0]
+    header, *listed = re.findall(r"^\| (\w+) \| \S", part, re.MULTILINE)
+    assert header == "package"
+    assert sorted(map(str.lower, listed)) == sorted(re.findall(r"\"(\w+)[<>=]", wanted[1]))
+
+
+def test_the_size_is_the_same_wherever_it_stands() -> None:
+    pages = [(ROOT / name).read_text("utf-8") for name in ("README.md", "docs/installation.md")]
+    sizes = {re.search(r"environment\b[^.]*? (?:takes|came to) (\d+) MB", page) for page in pages}
+    assert len({size and size[1] for size in sizes}) == 1
+    assert None not in sizes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ from ranvier.models.prepare import Choices, Prepared, digest, prepare
 from ranvier.training.callbacks import Callback, Convergence, EarlyStopping, TimeBudget
 from ranvier.training.history import History
 from ranvier.training.reporting import write_report
-from ranvier.training.run import RunFolder
+from ranvier.training.run import STATE, RunFolder
 
 RUNS = Path("runs")
 
@@ -105,7 +106,8 @@ def command(
             about=about,
         )
     except KeyboardInterrupt:
-        say(f"saved in {run}; to go on, repeat the command with --resume --out {run}")
+        if (run.path / STATE).exists():
+            say(f"saved in {run}; to go on, repeat the command with --resume --out {run}")
         raise
     test = ready.model.evaluate(ready.data.test)
     title = f"{recipe.title} on {dataset.name}"
@@ -124,15 +126,12 @@ def command(
 
 
 def _folder(model: str, resume: bool) -> Path:
-    """The newest run of the model to resume, or a name that is not taken."""
-    number = 1
-    names = [RUNS / model]
-    while names[-1].exists():
-        number += 1
-        names.append(RUNS / f"{model}-{number}")
-    if resume and len(names) > 1:
-        return names[-2]
-    return names[-1]
+    """The newest run of the model, which has the highest number, to resume; or the next one."""
+    found = re.compile(re.escape(model) + r"-([1-9]\d*)")
+    numbers = [int(m[1]) for path in RUNS.glob("*") if (m := found.fullmatch(path.name))]
+    newest = max([1, *numbers] if (RUNS / model).exists() else [0, *numbers])
+    number = newest if resume and newest else newest + 1
+    return RUNS / (model if number == 1 else f"{model}-{number}")
 
 
 def _callbacks(

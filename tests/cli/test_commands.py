@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,6 +195,24 @@ def test_new_runs_get_new_names(
     runs = [call(capsys, *given).json["run"] for _ in range(2)]
     assert runs == [str(Path("runs/mlp")), str(Path("runs/mlp-2"))]
     assert call(capsys, *given, "--resume").json["run"] == runs[1]
+    shutil.rmtree("runs/mlp")
+    Path("runs/mlp-x").mkdir()
+    assert call(capsys, *given, "--resume").json["run"] == runs[1]
+    assert call(capsys, *given).json["run"] == str(Path("runs/mlp-3"))
+
+
+def test_interrupted_before_there_is_a_checkpoint(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(self: Any, *arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ranvier.training.model.Model.fit", fit)
+    data = table(tmp_path / "t.csv")
+    given = ("train", "mlp", "--data", data, *TINY, "--out", tmp_path / "run", "--json")
+    done = call(capsys, *given)
+    assert (done.status, done.json) == (130, {"error": "interrupted"})
+    assert done.err.strip() == "ranvier: interrupted"
 
 
 # ---------------------------------------------------------------- lists and descriptions
@@ -250,6 +270,27 @@ def test_as_a_process(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("ranvier: there is no model 'lenet'")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [("models",), ("train", "--help"), ("train", "x", "--json")])
+def test_a_reader_that_has_had_enough(arguments: tuple[str, ...], unbuffered: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ranvier", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment(), "PYTHONUNBUFFERED": unbuffered},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        process.stdout.close()
+        said = process.stderr.read()
+    wrong = "x" in arguments
+    assert process.returncode == (2 if wrong else 0)
+    assert said.startswith("ranvier: there is no model 'x'") if wrong else said == ""
+    assert len(said.splitlines()) == wrong
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
