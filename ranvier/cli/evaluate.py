@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from ranvier import models
 from ranvier.cli.data import load_data, names_a_table
@@ -48,7 +50,7 @@ def command(
     model = load(run, engine=engine, **engine_settings(threads))
     about = model.settings.about
     dataset = _dataset(run, about, data, label, regression)
-    _same_classes(model.classes, dataset, run)
+    dataset = _with_classes(model.classes, dataset, run)
     split = _part(dataset, part or ("test" if data is None or dataset.own_test else "all"))
     found = model.evaluate(split)
     result = {**found, "samples": len(split)}
@@ -87,13 +89,23 @@ def _part(dataset: Dataset, part: str) -> Split:
     return found
 
 
-def _same_classes(learnt: tuple[str, ...], dataset: Dataset, run: Path) -> None:
-    """Refuse data whose class numbers mean something else."""
-    if learnt and dataset.classes and learnt != dataset.classes:
+def _with_classes(learnt: tuple[str, ...], dataset: Dataset, run: Path) -> Dataset:
+    """The data with the class numbers that the run has learnt; DataError for other classes."""
+    if not learnt or not dataset.classes or learnt == dataset.classes:
+        return dataset
+    if not set(dataset.classes) <= set(learnt):
         raise DataError(
             f"{dataset.name} has the classes {_short(dataset.classes)}, {run} has learnt "
             f"{_short(learnt)}; use data of the same classes"
         )
+
+    numbers = np.array([learnt.index(name) for name in dataset.classes], np.int32)
+    parts = {
+        name: replace(split, targets=numbers[split.targets])
+        for name in ("train", "validation", "test")
+        if isinstance((split := getattr(dataset, name)).targets, np.ndarray)
+    }
+    return replace(dataset, **parts, classes=learnt)
 
 
 def _short(names: tuple[str, ...]) -> str:

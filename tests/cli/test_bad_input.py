@@ -306,3 +306,5 @@ def test_evaluating_on_other_classes(tmp_path: Path, capsys: Capture) -> None:
     run = trained(capsys, tmp_path)
     other = table(tmp_path / "o.csv", [(n, -n, "maybe" if n % 2 else "never") for n in range(20)])
     refused(call(capsys, "evaluate", run, "--data", other), "maybe", "yes")
+    some = [(n, -n, "yes" if n % 2 else "maybe") for n in range(20)]
+    refused(call(capsys, "evaluate", run, "--data", table(tmp_path / "o.csv", some)), "maybe")

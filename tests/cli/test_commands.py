@@ -114,6 +114,18 @@ def test_the_label_of_the_training_is_that_of_other_tables(tmp_path: Path, capsy
     assert call(capsys, "evaluate", out, "--data", data, "--json").json["samples"] == 60
 
 
+def test_other_data_may_lack_classes(tmp_path: Path, capsys: Capture) -> None:
+    names = ("big", "middle", "small")
+    rows = [(n % 3, 1, names[n % 3]) for n in range(60)]
+    data, out = table(tmp_path / "t.csv", rows), tmp_path / "run"
+    given = ("--epochs", "30", "--batch-size", "8", "--set", "hidden=[16]", "--quiet", "--json")
+    done = call(capsys, "train", "mlp", "--data", data, "--out", out, *given)
+    assert done.json["test_accuracy"] == 1
+    few = table(tmp_path / "few.csv", [row for row in rows[:30] if row[2] != "big"])
+    found = call(capsys, "evaluate", out, "--data", few, "--json").json
+    assert (found["samples"], found["accuracy"]) == (20, 1)
+
+
 def test_pictures_of_dark_ink_are_predicted_as_they_were_learnt(
     tmp_path: Path, capsys: Capture
 ) -> None:
