@@ -8,7 +8,6 @@ The learning rate is a number or a schedule, times that scale.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,9 +22,8 @@ from ranvier.graph.backprop import gradients
 from ranvier.graph.leaves import Buffer, Parameter, State
 from ranvier.graph.tensor import Tensor
 from ranvier.named import Named
-from ranvier.schedules import Schedule, as_schedule
+from ranvier.schedules import Rate, as_rate, as_schedule
 
-Rate = float | Schedule | Mapping[str, Any]
 Parameters = Mapping[str, Parameter] | Sequence[Parameter]
 
 
@@ -52,13 +50,10 @@ class Optimizer(Named):
     _labels: dict[Parameter, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.learning_rate, Mapping):
-            self.learning_rate = as_schedule(self.learning_rate)
-        as_schedule(self.learning_rate)  # refuses a bad rate
+        self.learning_rate = as_rate(self._title("learning_rate"), self.learning_rate)
         for label in ("clip_norm", "clip_value"):
-            limit = getattr(self, label)
-            if limit is not None and not limit > 0:
-                raise InputError(f"{self.name}: {label} is {limit}; use a positive number or None")
+            if getattr(self, label) is not None:
+                self._numbers(label, above=0, hint=" or None")
         self.step = Buffer(np.int64(0), name="step")
         self.learning_rate_scale = Buffer(np.float32(1), name="learning_rate_scale")
         self._slots = {}
@@ -144,11 +139,6 @@ class Optimizer(Named):
         count = f.cast(self.step + 1, dtypes.float64)
         return f.cast(1.0 - f.power(beta, count), like.dtype)
 
-    def _check_shares(self, **shares: float) -> None:
-        for label, value in shares.items():
-            if not 0 <= value < 1:
-                raise InputError(f"{self.name}: {label} is {value}; use a number in [0, 1)")
-
 
 def _named(parameters: Parameters) -> dict[str, Parameter]:
     if isinstance(parameters, Mapping):
@@ -210,7 +200,7 @@ class Momentum(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_shares(momentum=self.momentum)
+        self._numbers("momentum", low=0, below=1)
 
     def rule(
         self, parameter: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor]
@@ -252,7 +242,8 @@ class RMSprop(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_shares(decay=self.decay)
+        self._numbers("decay", low=0, below=1)
+        self._numbers("epsilon", above=0)
 
     def rule(
         self, parameter: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor]
@@ -278,7 +269,8 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_shares(beta1=self.beta1, beta2=self.beta2)
+        self._numbers("beta1", "beta2", low=0, below=1)
+        self._numbers("epsilon", above=0)
 
     def rule(
         self, parameter: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor]
@@ -308,8 +300,8 @@ class AdamW(Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
-            raise InputError(f"adamw: weight_decay is {self.weight_decay}; use 0 or more")
+        self._numbers("weight_decay", low=0)
+        self._flags("decay_vectors")
 
     def rule(
         self, parameter: Tensor, gradient: Tensor, rate: Tensor, slots: Mapping[str, Tensor]

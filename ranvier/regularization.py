@@ -7,13 +7,12 @@ which leaves out neurons, is a layer: `nn.Dropout`.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ranvier import dtypes
+from ranvier import checks, dtypes
 from ranvier.errors import InputError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Parameter, State
@@ -32,8 +31,8 @@ class Penalty(Named):
     vectors: bool = False
 
     def __post_init__(self) -> None:
-        if not (self.strength >= 0 and math.isfinite(self.strength)):
-            raise InputError(f"{self.name}: strength is {self.strength}; use 0 or more")
+        self._numbers("strength", low=0)
+        self._flags("vectors")
 
     def __call__(self, parameters: Iterable[Parameter]) -> Tensor:
         """Return the penalty of the parameters, a float32 scalar."""
@@ -93,10 +92,12 @@ class Dilution(Named):
     vectors: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate < 1 or self.updated == 0:
-            raise InputError(f"dilution: rate is {self.rate}; use 0 to 0.998")
+        self._numbers("rate", low=0, high=0.998)
+        self._flags("vectors")
         if self.every not in ("batch", "epoch"):
-            raise InputError(f'dilution: every is {self.every!r}; use "batch" or "epoch"')
+            raise InputError(
+                f'dilution: every is {checks.shown(self.every)}; use "batch" or "epoch"'
+            )
 
     @property
     def updated(self) -> int:

@@ -11,19 +11,24 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
-from ranvier import dtypes
-from ranvier.errors import InputError
+from ranvier import checks, dtypes
 from ranvier.graph import functions as f
 from ranvier.graph.tensor import Tensor
 from ranvier.named import Named
 
 
 class Schedule(Named):
-    """Base: a class gives `value_at`; `value` is the rate at which the schedule begins."""
+    """Base: a class gives `value_at`; `value` is the rate at which the schedule begins.
+
+    Rates are 0 or more, counts of steps whole numbers of 1 or more; else InputError.
+    """
 
     family: ClassVar[dict[str, type[Any]]] = {}
+
+    def _title(self, label: str) -> str:
+        return f"{self.name} schedule: {label}"
 
     def __call__(self, step: Tensor) -> Tensor:
         """Return the rate of the update that follows `step` finished ones, float32."""
@@ -34,20 +39,26 @@ class Schedule(Named):
         """Return the rate, float64, for the number of finished steps, float64."""
 
 
-def as_schedule(value: float | Schedule | Mapping[str, Any]) -> Schedule:
+Rate: TypeAlias = float | Schedule | Mapping[str, Any]
+"""A learning rate: a number, a schedule, or a schedule's configuration."""
+
+
+def as_schedule(value: Rate) -> Schedule:
     """Return a schedule for itself, a constant rate, or a configuration."""
+    rate = as_rate("learning rate", value)
+    return rate if isinstance(rate, Schedule) else Constant(rate)
+
+
+def as_rate(name: str, value: Rate) -> float | Schedule:
+    """Return a schedule for itself or its configuration, and a number as Python's own.
+
+    Raises InputError, with the argument's `name`, for what makes no rate of 0 or more.
+    """
     if isinstance(value, Schedule):
         return value
-    return Schedule.from_config(value) if isinstance(value, Mapping) else Constant(float(value))
-
-
-def _check(name: str, rates: Mapping[str, float], steps: Mapping[str, float]) -> None:
-    for label, value in rates.items():
-        if not (value >= 0 and math.isfinite(value)):
-            raise InputError(f"{name}: {label} is {value}; use a finite number, 0 or more")
-    for label, value in steps.items():
-        if value < 1:
-            raise InputError(f"{name}: {label} is {value}; use a number of steps, 1 or more")
+    if isinstance(value, Mapping):
+        return Schedule.from_config(value)
+    return checks.number(name, value, low=0, hint=", or a schedule")
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class Constant(Schedule):
     value: float
 
     def __post_init__(self) -> None:
-        _check("learning rate", {"value": self.value}, {})
+        self._numbers("value", low=0)
 
     def value_at(self, step: Tensor) -> Tensor:
         return f.full_like(step, self.value)
@@ -74,7 +85,8 @@ class StepDecay(Schedule):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        _check("step schedule", {"value": self.value, "factor": self.factor}, {"every": self.every})
+        self._numbers("value", "factor", low=0)
+        self._whole_numbers("every")
 
     def value_at(self, step: Tensor) -> Tensor:
         # The half keeps multiples of `every` off the edge, however the division is rounded.
@@ -92,8 +104,8 @@ class Exponential(Schedule):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        rates = {"value": self.value, "factor": self.factor}
-        _check("exponential schedule", rates, {"every": self.every})
+        self._numbers("value", "factor", low=0)
+        self._whole_numbers("every")
 
     def value_at(self, step: Tensor) -> Tensor:
         return f.multiply(f.power(self.factor, step / float(self.every)), self.value)
@@ -112,8 +124,8 @@ class Cosine(Schedule):
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        rates = {"value": self.value, "final": self.final}
-        _check("cosine schedule", rates, {"steps": self.steps})
+        self._numbers("value", "final", low=0)
+        self._whole_numbers("steps")
 
     def value_at(self, step: Tensor) -> Tensor:
         return _swing(self.value, self.final, step / float(self.steps))
@@ -129,13 +141,11 @@ class WarmUp(Schedule):
 
     name = "warm_up"
     steps: int
-    then: float | Schedule | Mapping[str, Any]
+    then: Rate
 
     def __post_init__(self) -> None:
-        if isinstance(self.then, Mapping):
-            object.__setattr__(self, "then", as_schedule(self.then))
-        as_schedule(self.then)  # refuses a bad rate
-        _check("warm-up", {}, {"steps": self.steps})
+        self._whole_numbers("steps")
+        self._set("then", as_rate(self._title("then"), self.then))
 
     def value_at(self, step: Tensor) -> Tensor:
         share = f.minimum((step + 1.0) / float(self.steps), 1.0)
@@ -159,9 +169,10 @@ class OneCycle(Schedule):
     end: float = 1e4
 
     def __post_init__(self) -> None:
-        _check("one-cycle schedule", {"peak": self.peak}, {"steps": self.steps})
-        if not 0 < self.rise < 1 or self.start < 1 or self.end < 1:
-            raise InputError("one-cycle schedule: rise is in (0, 1), start and end are 1 or more")
+        self._numbers("peak", low=0)
+        self._whole_numbers("steps")
+        self._numbers("rise", above=0, below=1)
+        self._numbers("start", "end", low=1)
 
     def value_at(self, step: Tensor) -> Tensor:
         top = self.rise * self.steps

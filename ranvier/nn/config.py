@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ _DEEPEST = 64
 INITIALIZERS: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in vars(initializers).values()
-    if isinstance(cls, type) and cls.__module__ == initializers.__name__
+    if isinstance(cls, type) and cls.__module__ == initializers.__name__ and is_dataclass(cls)
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(functions, name) for name in ("tanh", "sigmoid", "step", "exp", "abs")},

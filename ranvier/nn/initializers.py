@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import prod, sqrt
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ranvier.errors import ShapeError
+from ranvier import checks
+from ranvier.errors import InputError, ShapeError
 from ranvier.graph.tensor import Shape
 
 Initializer: TypeAlias = Callable[[np.random.Generator, Shape], np.ndarray]
@@ -25,6 +26,15 @@ def generator(seed: int, path: str) -> np.random.Generator:
     """Return the generator of the parameter at `path`: the same for the same seed and path."""
     digest = hashlib.sha256(f"{seed}:{path}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+
+
+def chosen(name: str, init: Initializer | None, default: Initializer) -> Initializer:
+    """Return `init`, or the default for None; InputError, with the name, for what is none."""
+    if init is None:
+        return default
+    if not callable(init) or isinstance(init, type):
+        raise InputError(f"{name} is {checks.shown(init)}; use an initializer, such as {default!r}")
+    return init
 
 
 def fans(shape: Shape) -> tuple[int, int]:
@@ -42,8 +52,18 @@ def _uniform(rng: np.random.Generator, shape: Shape, limit: float) -> np.ndarray
     return (rng.random(shape, dtype=np.float32) * 2 - 1) * np.float32(limit)
 
 
+class _Numbers:
+    """Base of the initializers: their arguments are finite numbers, or refused."""
+
+    def __post_init__(self) -> None:
+        given: Any = self
+        for field in fields(given):
+            name = f"{type(self).__name__}: {field.name}"
+            object.__setattr__(self, field.name, checks.number(name, getattr(self, field.name)))
+
+
 @dataclass(frozen=True)
-class Constant:
+class Constant(_Numbers):
     """The same value everywhere."""
 
     value: float
@@ -57,7 +77,7 @@ ones = Constant(1.0)
 
 
 @dataclass(frozen=True)
-class Normal:
+class Normal(_Numbers):
     """Normal with mean 0 and the standard deviation given."""
 
     deviation: float = 0.01
@@ -67,7 +87,7 @@ class Normal:
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(_Numbers):
     """Uniform in [-limit, limit)."""
 
     limit: float = 0.05
@@ -77,7 +97,7 @@ class Uniform:
 
 
 @dataclass(frozen=True)
-class GlorotNormal:
+class GlorotNormal(_Numbers):
     """Variance 2 gain² / (fan-in + fan-out), for tanh and other odd activations.
 
     Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural
@@ -91,7 +111,7 @@ class GlorotNormal:
 
 
 @dataclass(frozen=True)
-class GlorotUniform:
+class GlorotUniform(_Numbers):
     """Uniform with the variance of `GlorotNormal`: limit gain sqrt(6 / (fan-in + fan-out))."""
 
     gain: float = 1.0
@@ -101,7 +121,7 @@ class GlorotUniform:
 
 
 @dataclass(frozen=True)
-class HeNormal:
+class HeNormal(_Numbers):
     """Variance 2 gain² / fan-in, which keeps the signal's size through ReLU.
 
     He et al., "Delving deep into rectifiers", 2015.
@@ -114,7 +134,7 @@ class HeNormal:
 
 
 @dataclass(frozen=True)
-class HeUniform:
+class HeUniform(_Numbers):
     """Uniform with the variance of `HeNormal`: limit gain sqrt(6 / fan-in)."""
 
     gain: float = 1.0
@@ -124,7 +144,7 @@ class HeUniform:
 
 
 @dataclass(frozen=True)
-class LeCunNormal:
+class LeCunNormal(_Numbers):
     """Variance gain² / fan-in, which keeps the signal's size through a linear layer.
 
     LeCun, Bottou, Orr & Müller, "Efficient BackProp", 1998.
@@ -137,7 +157,7 @@ class LeCunNormal:
 
 
 @dataclass(frozen=True)
-class LeCunUniform:
+class LeCunUniform(_Numbers):
     """Uniform with the variance of `LeCunNormal`: limit gain sqrt(3 / fan-in)."""
 
     gain: float = 1.0
@@ -147,7 +167,7 @@ class LeCunUniform:
 
 
 @dataclass(frozen=True)
-class Orthogonal:
+class Orthogonal(_Numbers):
     """`gain` times a random matrix [fan-in, out] with orthonormal columns (rows where wider).
 
     Saxe, McClelland & Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep

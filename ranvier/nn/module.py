@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import prod
 from typing import Any, Self, TypeVar
 from weakref import ReferenceType, ref
 
@@ -102,12 +103,7 @@ class Module:
         known = self.__dict__.get(name)
         if known is None:
             path = f"{self.path}.{name}" if self.path else name
-            array = np.asarray(init(generator(current().initial_seed(), path), shape))
-            if array.shape != shape:
-                raise ShapeError(
-                    f"the initializer of {name} gave {by(array.shape)} for the shape {by(shape)}"
-                )
-            known = kind(array, dtype, name=path)
+            known = kind(_drawn(init, path, shape), dtype, name=path)
             setattr(self, name, known)
         if not isinstance(known, kind):
             raise InputError(f"the attribute {name!r} is taken, so it cannot hold a state; rename")
@@ -231,6 +227,26 @@ class Module:
             above = above._parent[0]() if above._parent is not None else None
         if above is None:  # else `self` holds `parent` already, and paths would never end
             object.__setattr__(self, "_parent", (ref(parent), label))
+
+
+def _drawn(init: Initializer, path: str, shape: Shape) -> np.ndarray:
+    """The initial value of the state at `path`."""
+    rng = generator(current().initial_seed(), path)
+    label = path.rpartition(".")[2]
+    try:
+        if prod(shape) >= 1 << 60:  # what NumPy refuses in words of its own
+            raise MemoryError
+        array = np.asarray(init(rng, shape))
+    except MemoryError:
+        raise InputError(
+            f"{label} would hold {by(shape)} numbers, more than there is memory for; "
+            "make the layer or its input smaller"
+        ) from None
+    if array.shape != shape:
+        raise ShapeError(
+            f"the initializer of {label} gave {by(array.shape)} for the shape {by(shape)}"
+        )
+    return array
 
 
 _RESERVED = frozenset(name for name in vars(Module) if not name.startswith("_"))

@@ -303,8 +303,11 @@ def test_errors_say_layer_shapes_and_mend() -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: nn.Dropout(1.0), "Dropout: rate is 1.0; use 0 to 0.998, the share left out"),
-        (lambda: nn.Linear(0), "Linear: features is 0; use 1 or more"),
+        (
+            lambda: nn.Dropout(1.0),
+            "Dropout: rate is 1.0; use a number in [0, 0.998], the share left out",
+        ),
+        (lambda: nn.Linear(0), "Linear: features is 0; use a whole number, 1 or more"),
         (
             lambda: nn.Conv(4, 3, groups=3),
             "Conv: 4 channels in 3 groups; use a positive multiple of groups",

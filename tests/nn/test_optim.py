@@ -182,9 +182,9 @@ def test_schedules_match_their_formulas(engine: str) -> None:
 
 
 def test_schedules_refuse_what_makes_no_rate() -> None:
-    with pytest.raises(InputError, match=r"learning rate: value is -1.0; use a finite"):
+    with pytest.raises(InputError, match=r"^sgd: learning_rate is -1; use a finite number, 0"):
         optim.SGD(-1)
-    with pytest.raises(InputError, match="cosine schedule: steps is 0; use a number of steps, 1"):
+    with pytest.raises(InputError, match="cosine schedule: steps is 0; use a whole number, 1"):
         schedules.Cosine(0.1, 0)
 
 

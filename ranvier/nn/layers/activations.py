@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ranvier.errors import InputError
+from ranvier import checks
+from ranvier.errors import ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.compositions import gelu, relu, softmax
 from ranvier.graph.tensor import Tensor
-from ranvier.nn.module import Module
+from ranvier.nn.module import Module, by
 
 
 def softplus(x: Any) -> Tensor:
@@ -57,7 +58,7 @@ class LeakyReLU(Module):
     """x where positive, else slope x (Maas, Hannun & Ng, 2013)."""
 
     def __init__(self, slope: float = 0.01) -> None:
-        self.slope = slope
+        self.slope = checks.number("LeakyReLU: slope", slope)
 
     def __call__(self, x: Tensor) -> Tensor:
         return f.where(x > 0, x, x * self.slope)
@@ -67,7 +68,7 @@ class ELU(Module):
     """x where positive, else alpha (exp(x) - 1) (Clevert, Unterthiner & Hochreiter, 2016)."""
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = alpha
+        self.alpha = checks.number("ELU: alpha", alpha)
 
     def __call__(self, x: Tensor) -> Tensor:
         # The branch that `where` drops must not overflow: its gradient would be 0 * inf.
@@ -100,9 +101,12 @@ class Softmax(Module):
     """exp(x) divided by its sum along `axis`. Losses take logits, so no net ends with it."""
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        self.axis = checks.whole_number("Softmax: axis", axis, None)
 
     def __call__(self, x: Tensor) -> Tensor:
         if not -x.ndim <= self.axis < x.ndim:
-            raise InputError(f"axis {self.axis} does not fit a tensor of {x.ndim} axes")
+            raise ShapeError(
+                f"axis {self.axis} does not fit an input of {x.ndim} axes ({by(x.shape)}); "
+                f"use an axis below {x.ndim}"
+            )
         return softmax(x, self.axis)

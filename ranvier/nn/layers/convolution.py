@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from ranvier import checks
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph.images import Padding, PerAxis, convolution
 from ranvier.graph.leaves import Parameter
@@ -15,7 +14,9 @@ from ranvier.nn.module import Module, by
 
 
 class Conv(Module):
-    """Convolve [batch, *spatial, in] to [batch, *positions, channels].
+    """Convolve [batch, *spatial, in] to [batch, *positions, channels], one or two spatial axes.
+
+    Along an axis there are (length + padding - (kernel - 1) dilation - 1) // stride + 1 positions.
 
     channels: how many feature maps come out.
     kernel: its side, or one number for each spatial axis: [height, width] for images; one
@@ -23,14 +24,16 @@ class Conv(Module):
     stride, dilation: one number, or one for each spatial axis; 1 by default.
     padding: "valid" (none), "same" (positions = ceil(length / stride)), a number of zeros at
         every border, or a number or pair (before, after) for each spatial axis.
-    groups: how many blocks the channels are split into, each convolved by itself.
+    groups: how many blocks the channels are split into, each convolved by itself; 1 by default.
+    use_bias: whether the bias is added, True by default.
 
-    Whole numbers are made float32.
+    weight: [*kernel, in / groups, channels], drawn by `init`, by default He's normal values, made
+    for ReLU (He et al., 2015). bias: [channels], zeros at first. The layer goes back to
+    Fukushima's neocognitron (1980) and LeCun et al., "Backpropagation applied to handwritten zip
+    code recognition", 1989. Whole numbers are made float32.
 
-    weight: [*kernel, in / groups, channels], by default He's normal values, made for ReLU
-    (He et al., 2015). bias: [channels], zeros at first. The layer goes back to Fukushima's
-    neocognitron (1980) and LeCun et al., "Backpropagation applied to handwritten zip code
-    recognition", 1989.
+    Raises InputError for arguments that are none, ShapeError for inputs of other axes or channels
+    and where the kernel is larger than the image.
     """
 
     weight: Parameter
@@ -47,18 +50,18 @@ class Conv(Module):
         use_bias: bool = True,
         init: Initializer | None = None,
     ) -> None:
-        if channels < 1 or groups < 1 or channels % groups:
+        self.channels = checks.whole_number("Conv: channels", channels)
+        self.kernel = checks.per_axis("Conv: kernel", kernel)
+        self.stride = checks.per_axis("Conv: stride", stride)
+        self.padding = checks.padding("Conv: padding", padding)
+        self.dilation = checks.per_axis("Conv: dilation", dilation)
+        self.groups = checks.whole_number("Conv: groups", groups)
+        self.use_bias = checks.flag("Conv: use_bias", use_bias)
+        self.init = initializers.chosen("Conv: init", init, initializers.HeNormal())
+        if self.channels % self.groups:
             raise InputError(
                 f"Conv: {channels} channels in {groups} groups; use a positive multiple of groups"
             )
-        self.channels = channels
-        self.kernel = kernel
-        self.stride = stride
-        self.padding = padding
-        self.dilation = dilation
-        self.groups = groups
-        self.use_bias = use_bias
-        self.init = init or initializers.HeNormal()
 
     def __call__(self, x: Tensor) -> Tensor:
         kernel = self._kernel(x)
@@ -73,7 +76,7 @@ class Conv(Module):
 
     def _kernel(self, x: Tensor) -> Shape:
         rank = x.ndim - 2
-        given = tuple(self.kernel) if isinstance(self.kernel, Sequence) else (self.kernel,) * rank
+        given = (self.kernel,) * rank if isinstance(self.kernel, int) else self.kernel
         if rank not in (1, 2) or len(given) != rank:
             axes = "1 or 2" if isinstance(self.kernel, int) else f"{len(given)}"
             raise ShapeError(

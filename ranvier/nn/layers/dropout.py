@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ranvier.errors import InputError
+from ranvier import checks
 from ranvier.graph import functions as f
 from ranvier.graph.tensor import Tensor
 from ranvier.nn.module import Module
@@ -15,6 +15,9 @@ LEVELS = 256
 class Dropout(Module):
     """While training, set each element to 0 with probability `rate`, and scale up the others.
 
+    Inputs of any shape; outside of training, the input itself. rate: 0.5 by default, 0 to 0.998;
+    InputError for another.
+
     One random word serves four elements at eight bits each, so the rate is rounded to the
     nearest multiple of 1/256: 0.1 becomes 26/256 = 0.1016, 0.5 is exact. Those that stay are
     divided by the rounded share that stays, so that the expected value is exactly x. Which
@@ -25,10 +28,9 @@ class Dropout(Module):
     """
 
     def __init__(self, rate: float = 0.5) -> None:
-        self.kept = LEVELS - round(LEVELS * rate)
-        if not 0 <= rate < 1 or self.kept == 0:
-            raise InputError(f"Dropout: rate is {rate}; use 0 to 0.998, the share left out")
-        self.rate = rate
+        hint = ", the share left out"
+        self.rate = checks.number("Dropout: rate", rate, low=0, high=0.998, hint=hint)
+        self.kept = LEVELS - round(LEVELS * self.rate)
 
     def __call__(self, x: Tensor) -> Tensor:
         trace = current()

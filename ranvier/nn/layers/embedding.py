@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ranvier import dtypes
-from ranvier.errors import DTypeError, InputError
+from ranvier import checks, dtypes
+from ranvier.errors import DTypeError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Parameter
 from ranvier.graph.tensor import Tensor
@@ -13,21 +13,22 @@ from ranvier.nn.module import Module
 
 
 class Embedding(Module):
-    """Integers [...] below `count` to their rows of the table: [..., width].
+    """Integers [...], 0 to `count` - 1, to their rows of the table: [..., width].
 
-    weight: [count, width], by default normal with variance 1 / width, so that a row has
-    length 1 on average and the table may also serve as output weights (Press & Wolf, "Using
-    the output embedding to improve language models", 2017): `x @ embedding.weight.T`.
+    Raises InputError for arguments that are none, DTypeError for inputs that are no integers.
+
+    weight: [count, width], drawn by `init`, by default normal with variance 1 / width, so that a
+    row has length 1 on average and the table may also serve as output weights (Press & Wolf,
+    "Using the output embedding to improve language models", 2017): `x @ embedding.weight.T`.
     """
 
     weight: Parameter
 
     def __init__(self, count: int, width: int, init: Initializer | None = None) -> None:
-        if count < 1 or width < 1:
-            raise InputError(f"Embedding: {count} rows of width {width}; use 1 or more of each")
-        self.count = count
-        self.width = width
-        self.init = init or initializers.Normal(width**-0.5)
+        self.count = checks.whole_number("Embedding: count", count)
+        self.width = checks.whole_number("Embedding: width", width)
+        default = initializers.Normal(self.width**-0.5)
+        self.init = initializers.chosen("Embedding: init", init, default)
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.dtype not in dtypes.INTEGER:

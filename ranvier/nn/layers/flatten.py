@@ -10,7 +10,7 @@ from ranvier.nn.module import Module
 
 
 class Flatten(Module):
-    """[batch, ...] to [batch, features], in row-major order."""
+    """[batch, ...] to [batch, features], in row-major order; ShapeError for a scalar."""
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim == 0:

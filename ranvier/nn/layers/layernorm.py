@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ranvier.errors import InputError, ShapeError
+from ranvier import checks
+from ranvier.errors import ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.compositions import mean
 from ranvier.graph.leaves import Parameter
@@ -12,9 +13,13 @@ from ranvier.nn.module import Module, by
 
 
 class LayerNorm(Module):
-    """Mean 0 and variance 1 over the last axis of [..., features], then gain and shift.
+    """(x - mean) / sqrt(variance + epsilon) * gain + shift over the last axis, [..., features].
 
-    gain: ones, shift: zeros, both [features]. epsilon: 1e-5, added to the variance.
+    The variance is the mean of the squared deviations; training and evaluation do the same.
+    epsilon: 1e-5 by default, positive. gain: ones, shift: zeros at first, both [features].
+
+    Raises InputError for an epsilon that is none, ShapeError for a scalar and for inputs of
+    another size than those of the first call.
 
     Ba, Kiros & Hinton, "Layer normalization", 2016.
     """
@@ -23,9 +28,7 @@ class LayerNorm(Module):
     shift: Parameter
 
     def __init__(self, epsilon: float = 1e-5) -> None:
-        if epsilon <= 0:
-            raise InputError(f"LayerNorm: epsilon is {epsilon}; use a positive number")
-        self.epsilon = epsilon
+        self.epsilon = checks.number("LayerNorm: epsilon", epsilon, above=0)
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim == 0:

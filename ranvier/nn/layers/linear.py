@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ranvier import dtypes
-from ranvier.errors import InputError, ShapeError
+from ranvier import checks, dtypes
+from ranvier.errors import ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Parameter
 from ranvier.graph.tensor import Tensor
@@ -15,10 +15,13 @@ from ranvier.nn.module import Module, by
 class Linear(Module):
     """x @ weight + bias: [..., in] to [..., features]; the inputs are counted at the first call.
 
-    Whole numbers are made float32.
+    features: how many numbers come out. use_bias: whether the bias is added, True by default.
 
-    weight: [in, features], by default Glorot's uniform values (Glorot & Bengio, 2010).
-    bias: [features], zeros at first.
+    weight: [in, features], drawn by `init`, by default Glorot's uniform values (Glorot &
+    Bengio, 2010). bias: [features], zeros at first. Whole numbers are made float32.
+
+    Raises InputError for arguments that are none, ShapeError for a scalar and for inputs of
+    another size than those of the first call.
     """
 
     weight: Parameter
@@ -27,11 +30,9 @@ class Linear(Module):
     def __init__(
         self, features: int, use_bias: bool = True, init: Initializer | None = None
     ) -> None:
-        if features < 1:
-            raise InputError(f"Linear: features is {features}; use 1 or more")
-        self.features = features
-        self.use_bias = use_bias
-        self.init = init or initializers.GlorotUniform()
+        self.features = checks.whole_number("Linear: features", features)
+        self.use_bias = checks.flag("Linear: use_bias", use_bias)
+        self.init = initializers.chosen("Linear: init", init, initializers.GlorotUniform())
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ranvier import checks
 from ranvier.errors import ShapeError
 from ranvier.graph.compositions import mean
 from ranvier.graph.images import Padding, PerAxis, average_pool, max_pool
@@ -10,32 +11,41 @@ from ranvier.nn.module import Module, by
 
 
 class MaxPool(Module):
-    """The largest element of each window; the stride is the window by default.
+    """The largest element of each window: [batch, *spatial, channel] to [batch, *places, channel].
 
-    `window`, `stride`: one number, or one for each spatial axis; `padding` as in `Conv`, but
-    windows see nothing beyond the border.
+    window: its side, or one number for each of one or two spatial axes. stride: likewise, the
+    window's size by default. padding: as in `Conv`, "valid" by default, but windows see nothing
+    beyond the border.
+
+    Raises InputError for arguments that are none, ShapeError for inputs of other axes and where
+    the window is larger than the image. Max pooling follows Riesenhuber & Poggio, "Hierarchical
+    models of object recognition in cortex", 1999.
     """
 
     def __init__(
         self, window: PerAxis, stride: PerAxis | None = None, padding: Padding = "valid"
     ) -> None:
-        self.window = window
-        self.stride = stride
-        self.padding = padding
+        self.window = checks.per_axis("MaxPool: window", window)
+        self.stride = None if stride is None else checks.per_axis("MaxPool: stride", stride)
+        self.padding = checks.padding("MaxPool: padding", padding)
 
     def __call__(self, x: Tensor) -> Tensor:
         return max_pool(x, self.window, self.stride, self.padding)
 
 
 class AvgPool(Module):
-    """The mean of each window; elements beyond the border do not count. See `MaxPool`."""
+    """The mean of each window: [batch, *spatial, channel] to [batch, *places, channel].
+
+    Elements beyond the border do not count. Arguments and errors are those of `MaxPool`. LeCun et
+    al., "Gradient-based learning applied to document recognition", 1998.
+    """
 
     def __init__(
         self, window: PerAxis, stride: PerAxis | None = None, padding: Padding = "valid"
     ) -> None:
-        self.window = window
-        self.stride = stride
-        self.padding = padding
+        self.window = checks.per_axis("AvgPool: window", window)
+        self.stride = None if stride is None else checks.per_axis("AvgPool: stride", stride)
+        self.padding = checks.padding("AvgPool: padding", padding)
 
     def __call__(self, x: Tensor) -> Tensor:
         return average_pool(x, self.window, self.stride, self.padding)
@@ -44,7 +54,8 @@ class AvgPool(Module):
 class GlobalAvgPool(Module):
     """The mean over all spatial axes: [batch, *spatial, channel] to [batch, channel].
 
-    Lin, Chen & Yan, "Network in network", 2014.
+    Raises ShapeError for inputs without a spatial axis. Lin, Chen & Yan, "Network in network",
+    2014.
     """
 
     def __call__(self, x: Tensor) -> Tensor:
