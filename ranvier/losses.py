@@ -8,7 +8,7 @@ classes, or after the batch, are averaged: every sample has one loss. `total` co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -188,12 +188,18 @@ def identity(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss with its link and options; call it with (predictions, targets) for [batch]."""
+    """A loss with its link and options; call it with (predictions, targets) for [batch].
+
+    link: makes of the network's output what `predict` shows and metrics see.
+    scores: what metrics that rank samples see instead, where the link makes unequal outputs
+        equal; by default what the link gives.
+    """
 
     name: str
     function: LossFunction
     link: Link = identity
     options: Mapping[str, Any] = field(default_factory=dict)
+    scores: Link | None = None
 
     def __call__(self, predictions: Tensor, targets: Tensor) -> Tensor:
         losses = self.function(predictions, targets, **self.options)
@@ -213,14 +219,15 @@ LOSSES: dict[str, Loss] = {
     loss.name: loss
     for loss in (
         Loss("cross_entropy", cross_entropy, softmax),
-        Loss("binary_cross_entropy", binary_cross_entropy, f.sigmoid),
+        Loss("binary_cross_entropy", binary_cross_entropy, f.sigmoid, scores=identity),
         Loss("mean_squared_error", mean_squared_error),
         Loss("mean_absolute_error", mean_absolute_error),
         Loss("huber", huber),
-        Loss("hinge", hinge, f.step),
+        Loss("hinge", hinge, f.step, scores=identity),
     )
 }
-"""Every loss by name. The link of `hinge` is the decision, 0 or 1."""
+"""Every loss by name. The link of `hinge` is the decision, 0 or 1; the sigmoid of large logits
+is 1 in float32, so both losses for two classes are ranked by the network's output."""
 
 
 def get(loss: str | Loss | LossFunction | Mapping[str, Any], **options: Any) -> Loss:
@@ -243,4 +250,4 @@ def get(loss: str | Loss | LossFunction | Mapping[str, Any], **options: Any) -> 
     for name in options:
         if name not in known:
             raise InputError(f"{loss} has no option {name!r}; it has {', '.join(known) or 'none'}")
-    return Loss(found.name, found.function, found.link, options)
+    return replace(found, options=options)

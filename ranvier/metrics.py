@@ -3,7 +3,9 @@
 Those of `METRICS` are functions of tensors that return one number for each sample, [batch],
 so that a program computes them and Σwm/Σw is the metric. Those of `EPOCH_METRICS` need all
 samples at once and are functions of arrays. Both take predictions as `predict` gives them,
-after the loss's link: probabilities, not logits.
+after the loss's link: probabilities, not logits. `RANKING` ones take scores of any scale.
+Each sample is of one class. Shapes that do not fit raise ShapeError, classes that there are not
+InputError.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ranvier import dtypes
+from ranvier import checks, dtypes
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.tensor import Tensor
@@ -29,8 +31,10 @@ def accuracy(predictions: Tensor, targets: Tensor, threshold: float = 0.5) -> Te
 
     predictions [batch, ..., classes] with integer targets [batch, ...] or distributions: the
     class is the first largest. predictions [batch] or [batch, 1]: class 1 where the prediction
-    is above `threshold`, and the target above one half.
+    is above `threshold`, 0.5 by default, and the target above one half. Raises ShapeError for
+    shapes that do not fit.
     """
+    threshold = checks.number("accuracy: threshold", threshold)
     if predictions.ndim == 1 or predictions.shape[-1] == 1:
         wanted = aligned(predictions, targets) > 0.5
         right = f.equal(predictions > threshold, wanted)
@@ -42,10 +46,12 @@ def accuracy(predictions: Tensor, targets: Tensor, threshold: float = 0.5) -> Te
 def top_k(predictions: Tensor, targets: Tensor, k: int = 5) -> Tensor:
     """1 where the target is among the k largest predictions, else 0; of equals the first wins.
 
-    predictions [batch, ..., classes]; targets integers [batch, ...] or distributions.
+    predictions [batch, ..., classes]; targets integers [batch, ...] or distributions; k: 5 by
+    default, at most the number of classes, else InputError. Averaged over axes between batch and
+    classes. Raises ShapeError for shapes that do not fit.
     """
     classes = predictions.shape[-1] if predictions.ndim > 1 else 0
-    if not 1 <= k <= classes:
+    if checks.whole_number("top_k: k", k) > classes:
         raise InputError(f"top_k: k is {k} for predictions {predictions.shape}; use 1 to classes")
     labels = f.expand_dims(_labels(predictions, targets), predictions.ndim - 1)
     numbers = f.as_tensor(np.arange(classes))
@@ -150,7 +156,9 @@ def roc_auc(predictions: Any, targets: Any, weights: Any = None) -> float:
     """The probability that a sample of class 1 scores above one of class 0, ties half.
 
     predictions: [n] or [n, 1], scores of any scale. With [n, classes], each class against the
-    rest, averaged over the classes that have samples of both kinds. NaN where there are none.
+    rest, averaged over the classes that have samples of both kinds. NaN where there are none, and
+    where a score is NaN. A pair counts by the product of its weights. Hanley & McNeil, "The meaning
+    and use of the area under a receiver operating characteristic curve", 1982.
     """
     scores, wanted = np.asarray(predictions, np.float64), np.asarray(targets)
     if scores.ndim < 2 or scores.shape[1] == 1:
@@ -164,6 +172,8 @@ def roc_auc(predictions: Any, targets: Any, weights: Any = None) -> float:
 
 
 def _auc(scores: np.ndarray, positive: np.ndarray, weight: np.ndarray) -> float:
+    if np.isnan(scores).any():
+        return float("nan")
     levels, level = np.unique(scores, return_inverse=True)
     above = np.bincount(level, weight * positive, len(levels))
     below = np.bincount(level, weight * ~positive, len(levels))
@@ -175,17 +185,20 @@ def _auc(scores: np.ndarray, positive: np.ndarray, weight: np.ndarray) -> float:
 def r2(predictions: Any, targets: Any, weights: Any = None) -> float:
     """1 - Σw(t - p)² / Σw(t - mean t)², the share of variance explained; mean over outputs.
 
-    An output whose targets are all equal counts as 1 if it is met exactly, else as 0.
+    predictions, targets: [n, ...] numbers of the same shape ([n] may stand for [n, 1]). An output
+    whose targets are all equal counts as 1 if it is met exactly, else as 0. NaN without weight.
     """
-    wanted = np.asarray(targets, np.float64)
+    wanted, found = np.asarray(targets, np.float64), np.asarray(predictions, np.float64)
+    if found.shape[:1] != wanted.shape[:1] or found.size != wanted.size or wanted.ndim == 0:
+        raise ShapeError(f"predictions {found.shape} and targets {wanted.shape} do not fit")
     wanted = wanted.reshape(len(wanted), -1)
-    found = np.asarray(predictions, np.float64)
-    if found.size != wanted.size or len(found) != len(wanted):
-        raise ShapeError(f"predictions {found.shape} and targets {np.shape(targets)} do not fit")
     weight = _weights(weights, len(wanted))[:, None]
+    if not weight.sum() > 0:
+        return float("nan")
     left = (weight * (wanted - found.reshape(wanted.shape)) ** 2).sum(0)
-    middle = (weight * wanted).sum(0) / weight.sum()
-    spread = (weight * (wanted - middle) ** 2).sum(0)
+    beside = wanted - wanted[weight.argmax()]  # exactly 0 where all targets are equal
+    middle = (weight * beside).sum(0) / weight.sum()
+    spread = (weight * (beside - middle) ** 2).sum(0)
     exact = (left == 0).astype(np.float64)
     return float(np.where(spread > 0, 1 - left / np.where(spread > 0, spread, 1), exact).mean())
 
@@ -226,6 +239,8 @@ EPOCH_METRICS: dict[str, EpochMetric] = {
     function.__name__: function
     for function in (precision, recall, f1, roc_auc, confusion_matrix, r2)
 }
+RANKING = ("roc_auc",)
+"""The epoch metrics that rank samples: they see scores that no link has made equal."""
 
 
 def get(metric: str | Metric | Callable[..., Tensor]) -> Metric:
@@ -236,6 +251,8 @@ def get(metric: str | Metric | Callable[..., Tensor]) -> Metric:
     if isinstance(metric, Metric):
         return metric
     if not isinstance(metric, str):
+        if not callable(metric):
+            raise InputError(f"{checks.shown(metric)} is no metric; use a name or a function")
         return Metric(getattr(metric, "__name__", "custom"), metric)
     if match := re.fullmatch(r"top_(\d+)", metric):
         return Metric(metric, top_k, {"k": int(match[1])})

@@ -14,7 +14,7 @@ from ranvier.graph import functions as f
 from ranvier.graph.leaves import Parameter
 from ranvier.graph.tensor import Tensor
 from ranvier.losses import Loss
-from ranvier.metrics import EPOCH_METRICS, Metric
+from ranvier.metrics import EPOCH_METRICS, RANKING, Metric
 from ranvier.regularization import Penalty, penalty
 
 Tensors: TypeAlias = "Tensor | Mapping[str, Tensor]"
@@ -23,6 +23,8 @@ MetricLike: TypeAlias = "str | Metric | Callable[..., Tensor]"
 
 ONE = ""
 """The name of the output of a network that has only one."""
+SCORES = "|scores"
+"""Ends the name of an output's scores, for metrics that rank samples."""
 
 
 _TAKEN = ("epoch", "step", "loss", "weight", "penalty", "learning_rate", "prediction", "target")
@@ -116,13 +118,23 @@ class Objective:
         return any(head.whole for head in self.heads.values())
 
     def of_all(self, predictions: Any, targets: Any, weights: np.ndarray) -> dict[str, Any]:
-        """Return the metrics that need all samples at once; predictions are after the link."""
+        """Return the metrics that need all samples at once, of the arrays of `measured`."""
         found, wanted = by_name(predictions), by_name(targets)
-        return {
-            label(name, metric): EPOCH_METRICS[metric](found[name], wanted[name], weights)
-            for name, head in self.heads.items()
-            for metric in head.whole
-        }
+        measures = {}
+        for name, head in self.heads.items():
+            for metric in head.whole:
+                seen = found.get(name + SCORES, found[name]) if metric in RANKING else found[name]
+                measures[label(name, metric)] = EPOCH_METRICS[metric](seen, wanted[name], weights)
+        return measures
+
+    def measured(self, outputs: Tensors) -> dict[str, Tensor]:
+        """Return what the metrics of `of_all` need: `linked`, and scores under `name|scores`."""
+        found = self.linked(outputs)
+        for name, output in by_name(outputs).items():
+            head = self.heads[name]
+            if head.loss.scores is not None and any(metric in RANKING for metric in head.whole):
+                found[name + SCORES] = head.loss.scores(output)
+        return found
 
     def linked(self, outputs: Tensors) -> dict[str, Tensor]:
         """Return what `predict` shows of each output: probabilities where the loss has a link."""

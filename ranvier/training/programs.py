@@ -88,7 +88,7 @@ def evaluation_program(learner: Learner, feed: Feed) -> Program:
         targets = _targets(batch, x, found)
         outputs = learner.objective.sums(found, targets, batch.weights)
     if learner.objective.needs_predictions:
-        outputs |= _named(PREDICTION, learner.objective.linked(found))
+        outputs |= _named(PREDICTION, learner.objective.measured(found))
         outputs |= _named(TARGET, by_name(targets))
     return learner.compile(batch.placeholders, outputs)
 
