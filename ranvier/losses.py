@@ -3,18 +3,22 @@
 Predictions are what the network gives, before any link: logits for the classifiers. The link
 (softmax, sigmoid or none) makes of them what `predict` shows. Axes between the batch and the
 classes, or after the batch, are averaged: every sample has one loss. `total` combines them.
+
+All raise ShapeError for shapes that do not fit, DTypeError for predictions or targets of the
+wrong kind, and InputError for options out of range. What targets hold is known only when a
+program runs: `check_targets` looks at arrays beforehand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ranvier import dtypes
+from ranvier import checks, dtypes
 from ranvier.errors import DTypeError, InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.compositions import log_softmax, mean, one_hot, softmax
@@ -35,14 +39,14 @@ def cross_entropy(
     """-Σ_k t_k log softmax(logits)_k, in nats.
 
     logits: [batch, ..., classes]. targets: integers [batch, ...], or distributions, floats
-    of the shape of the logits.
-    label_smoothing: this share of the target is spread evenly over all classes (Szegedy et
-    al., "Rethinking the Inception architecture", 2016).
+    of the shape of the logits. An integer that is no class costs nothing.
+    label_smoothing: this share of the target, 0 by default, is spread evenly over all classes
+    (Szegedy et al., "Rethinking the Inception architecture", 2016).
     ignore: integer targets with this value do not count; a sample's loss is then the mean
-    over the positions that do, 0 where none does.
+    over the positions that do, 0 where none does. None by default: all count.
     """
-    if not 0 <= label_smoothing < 1:
-        raise InputError(f"label_smoothing is {label_smoothing}; use a number in [0, 1)")
+    checks.number("cross_entropy: label_smoothing", label_smoothing, low=0, below=1)
+    _check_floating("cross_entropy", logits)
     classes = logits.shape[-1] if logits.ndim > 1 else 0
     if classes < 2:
         raise ShapeError(
@@ -54,9 +58,13 @@ def cross_entropy(
     losses = -f.sum((smooth if label_smoothing else wanted) * log_softmax(logits), -1)
     if ignore is None:
         return per_sample(losses)
-    if targets.dtype not in dtypes.INTEGER:
-        raise DTypeError(f"ignore={ignore} needs integer targets, not {targets.dtype}")
-    counts = f.cast(targets != ignore, losses.dtype)
+    unseen = checks.whole_number("cross_entropy: ignore", ignore, None)
+    if targets.dtype not in dtypes.INTEGER or targets.shape != losses.shape:
+        raise DTypeError(
+            f"ignore={ignore} needs integer targets {losses.shape}, not {targets.dtype} "
+            f"{targets.shape}"
+        )
+    counts = f.cast(f.cast(targets, dtypes.int64) != unseen, losses.dtype)
     axes = tuple(range(1, losses.ndim))
     return f.sum(losses * counts, axes) / f.maximum(f.sum(counts, axes), 1.0)
 
@@ -78,6 +86,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
     logits: [batch, ...]. targets: 0 to 1, of the same shape ([batch] may stand for [batch, 1]).
     """
+    _check_floating("binary_cross_entropy", logits)
     targets = aligned(logits, targets)
     return per_sample(softplus(logits) - logits * targets)
 
@@ -88,6 +97,7 @@ def hinge(scores: Tensor, targets: Tensor) -> Tensor:
     scores: [batch, ...]. targets: 0 or 1, of the same shape. Cortes & Vapnik, "Support-vector
     networks", 1995.
     """
+    _check_floating("hinge", scores)
     sides = aligned(scores, targets) * 2 - 1
     return per_sample(f.maximum(1 - scores * sides, 0))
 
@@ -96,23 +106,30 @@ def hinge(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def mean_squared_error(predictions: Tensor, targets: Tensor) -> Tensor:
-    """(p - t)², averaged over all axes but the batch."""
+    """(p - t)², averaged over all axes but the batch.
+
+    predictions: floats [batch, ...]. targets: numbers of the same shape ([batch] may stand for
+    [batch, 1]).
+    """
+    _check_floating("mean_squared_error", predictions)
     error = predictions - aligned(predictions, targets)
     return per_sample(error * error)
 
 
 def mean_absolute_error(predictions: Tensor, targets: Tensor) -> Tensor:
-    """|p - t|, averaged over all axes but the batch."""
+    """|p - t|, averaged over all axes but the batch; arguments as in `mean_squared_error`."""
+    _check_floating("mean_absolute_error", predictions)
     return per_sample(f.abs(predictions - aligned(predictions, targets)))
 
 
 def huber(predictions: Tensor, targets: Tensor, delta: float = 1.0) -> Tensor:
     """e² / 2 where |e| <= delta, else delta (|e| - delta / 2), with e = p - t.
 
-    Huber, "Robust estimation of a location parameter", 1964.
+    Arguments as in `mean_squared_error`; delta: positive, 1 by default. Huber, "Robust estimation
+    of a location parameter", 1964.
     """
-    if delta <= 0:
-        raise InputError(f"huber: delta is {delta}; use a positive number")
+    delta = checks.number("huber: delta", delta, above=0)
+    _check_floating("huber", predictions)
     size = f.abs(predictions - aligned(predictions, targets))
     near = f.minimum(size, delta)
     return per_sample(near * (size - near * 0.5))
@@ -129,6 +146,14 @@ def aligned(predictions: Tensor, targets: Tensor) -> Tensor:
     return f.cast(targets.reshape(predictions.shape), predictions.dtype)
 
 
+def _check_floating(name: str, predictions: Tensor) -> None:
+    if not dtypes.is_floating(predictions.dtype):
+        raise DTypeError(
+            f"{name} takes floating predictions, not {predictions.dtype} {predictions.shape}; "
+            "convert with .astype(...)"
+        )
+
+
 def per_sample(losses: Tensor) -> Tensor:
     """Average over all axes but the first: [batch, ...] to [batch]."""
     if losses.ndim == 0:
@@ -140,7 +165,10 @@ def per_sample(losses: Tensor) -> Tensor:
 
 
 def total(losses: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Σwℓ / Σw over the samples, a scalar; weights [batch], all 1 by default."""
+    """Σwℓ / Σw over the samples, a scalar; weights [batch], all 1 by default.
+
+    NaN where the weights are all 0. Raises ShapeError for weights of another shape.
+    """
     if weights is None:
         return mean(losses)
     if weights.shape != losses.shape:
@@ -152,28 +180,49 @@ def total(losses: Tensor, weights: Tensor | None = None) -> Tensor:
 def class_weights(targets: Tensor, weights: Sequence[float] | np.ndarray) -> Tensor:
     """The weight of each sample by its class, [batch]: multiply them to the samples' weights.
 
-    targets: integers [batch] or distributions [batch, classes]. weights: one for each class;
-    `balanced` computes them.
+    targets: integers [batch] or distributions [batch, classes]; for two classes also numbers
+    from 0 to 1, the share of class 1, [batch] or [batch, 1]. A class that there is not weighs 0,
+    as one that `ignore` names. weights: one for each class, 0 or more; `balanced` computes them.
     """
-    table = np.asarray(weights, np.float32)
-    if table.ndim != 1 or not (table >= 0).all():
-        raise InputError("class weights are one number for each class, 0 or more")
-    if targets.dtype in dtypes.INTEGER:
-        if targets.ndim != 1:
-            raise ShapeError(f"class weights need targets [batch], not {targets.shape}")
-        wanted = one_hot(f.cast(targets, dtypes.int64), len(table))
-    else:
-        wanted = f.cast(targets, dtypes.float32)
-        if wanted.ndim != 2 or wanted.shape[1] != len(table):
-            raise ShapeError(f"{len(table)} class weights do not fit targets {targets.shape}")
-    return f.sum(wanted * table, -1)
+    table = class_table(weights)
+    if targets.dtype in dtypes.INTEGER and targets.ndim == 1:
+        return f.sum(one_hot(f.cast(targets, dtypes.int64), len(table)) * table, -1)
+    shares = f.cast(targets, dtypes.float32)
+    if len(table) == 2 and targets.shape in (targets.shape[:1], (*targets.shape[:1], 1)):
+        share = shares.reshape(shares.shape[0])
+        return share * float(table[1]) + (1 - share) * float(table[0])
+    if targets.ndim != 2 or targets.shape[1] != len(table):
+        raise ShapeError(
+            f"{len(table)} class weights do not fit targets {targets.dtype} {targets.shape}; "
+            f"targets are integers [batch] or distributions [batch, {len(table)}]"
+        )
+    return f.sum(shares * table, -1)
+
+
+def class_table(weights: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return class weights as float32 [classes]; InputError for what are none."""
+    listed = isinstance(weights, Iterable) and not isinstance(weights, str | Mapping)
+    if not listed or getattr(weights, "ndim", 1) != 1:
+        raise InputError(
+            f"class weights are {checks.shown(weights)}; use one number for each class"
+        )
+    each = [checks.number(f"class weights: that of {i}", w, low=0) for i, w in enumerate(weights)]
+    return np.array(each, np.float32)
 
 
 def balanced(labels: Any, classes: int) -> np.ndarray:
-    """Return class weights n / (classes * count), float32 [classes]; 0 for an absent class."""
-    counts = np.bincount(np.asarray(labels).reshape(-1), minlength=classes)
-    if len(counts) != classes:
-        raise InputError(f"a label is {len(counts) - 1}; {classes} classes end at {classes - 1}")
+    """Return class weights n / (classes * count), float32 [classes]; 0 for an absent class.
+
+    labels: integers, 0 to classes - 1, of any shape; else InputError.
+    """
+    classes = checks.whole_number("balanced: classes", classes)
+    found = np.asarray(labels).reshape(-1)
+    if found.size and found.dtype.kind not in "iub":
+        raise InputError(f"the labels are {found.dtype}; use whole numbers, 0 to {classes - 1}")
+    for label in (found.min(initial=0), found.max(initial=0)) if found.size else ():
+        if not 0 <= label < classes:
+            raise InputError(f"a label is {label}; {classes} classes end at {classes - 1}")
+    counts = np.bincount(found.astype(np.int64), minlength=classes)
     shares = counts.sum() / (classes * np.maximum(counts, 1))
     return np.where(counts > 0, shares, 0).astype(np.float32)
 
@@ -186,6 +235,13 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
+class Wanted(NamedTuple):
+    """What elements of targets may be: in words, and as a test of an array."""
+
+    words: str
+    holds: Callable[[np.ndarray], np.ndarray]
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss with its link and options; call it with (predictions, targets) for [batch].
@@ -193,6 +249,7 @@ class Loss:
     link: makes of the network's output what `predict` shows and metrics see.
     scores: what metrics that rank samples see instead, where the link makes unequal outputs
         equal; by default what the link gives.
+    wanted: what targets may be, for `check_targets`; by default anything.
     """
 
     name: str
@@ -200,6 +257,7 @@ class Loss:
     link: Link = identity
     options: Mapping[str, Any] = field(default_factory=dict)
     scores: Link | None = None
+    wanted: Wanted | None = None
 
     def __call__(self, predictions: Tensor, targets: Tensor) -> Tensor:
         losses = self.function(predictions, targets, **self.options)
@@ -219,22 +277,47 @@ LOSSES: dict[str, Loss] = {
     loss.name: loss
     for loss in (
         Loss("cross_entropy", cross_entropy, softmax),
-        Loss("binary_cross_entropy", binary_cross_entropy, f.sigmoid, scores=identity),
+        Loss(
+            "binary_cross_entropy",
+            binary_cross_entropy,
+            f.sigmoid,
+            scores=identity,
+            wanted=Wanted("numbers from 0 to 1", lambda t: (t >= 0) & (t <= 1)),
+        ),
         Loss("mean_squared_error", mean_squared_error),
         Loss("mean_absolute_error", mean_absolute_error),
         Loss("huber", huber),
-        Loss("hinge", hinge, f.step, scores=identity),
+        Loss(
+            "hinge",
+            hinge,
+            f.step,
+            scores=identity,
+            wanted=Wanted("0 or 1", lambda t: (t == 0) | (t == 1)),
+        ),
     )
 }
 """Every loss by name. The link of `hinge` is the decision, 0 or 1; the sigmoid of large logits
 is 1 in float32, so both losses for two classes are ranked by the network's output."""
 
 
+def check_targets(loss: Loss, targets: np.ndarray) -> None:
+    """Raise InputError for an array of targets that the loss cannot learn from."""
+    if loss.wanted is None or targets.dtype.kind not in "fiub":
+        return
+    right = loss.wanted.holds(targets)
+    if not right.all():
+        row = np.argwhere(~right)[0]
+        raise InputError(
+            f"the target of row {row[0]} is {targets[tuple(row)]}; targets of {loss.name} are "
+            f"{loss.wanted.words}"
+        )
+
+
 def get(loss: str | Loss | LossFunction | Mapping[str, Any], **options: Any) -> Loss:
     """Return the loss of a name, with its options, of a configuration, or of a function.
 
     A function of (predictions, targets) that returns [batch] has no link; `Loss(...)` gives it
-    one. Raises InputError for a name or option that is not known.
+    one. Raises InputError for a name or option that is not known, and for what is no loss.
     """
     if isinstance(loss, Mapping):
         given = dict(loss)
@@ -242,6 +325,8 @@ def get(loss: str | Loss | LossFunction | Mapping[str, Any], **options: Any) -> 
     if isinstance(loss, Loss):
         return loss
     if not isinstance(loss, str):
+        if not callable(loss):
+            raise InputError(f"{checks.shown(loss)} is no loss; use a name or a function")
         return Loss(getattr(loss, "__name__", "custom"), loss, identity, options)
     if loss not in LOSSES:
         raise InputError(f"there is no loss {loss!r}; there are {', '.join(LOSSES)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ranvier import dtypes
+from ranvier import dtypes, losses
 from ranvier.data.errors import DataError
 from ranvier.data.source import Split
 from ranvier.errors import InputError
@@ -57,6 +57,13 @@ def _fitting(form: Form, array: np.ndarray, name: str) -> np.ndarray:
         f"{list(array.shape[1:])}, the network has learnt from {wanted.name} {form['shape']}; "
         "give samples of the same kind"
     )
+
+
+def check_targets(objective: Objective, split: Split) -> None:
+    """Refuse targets that a loss cannot learn from."""
+    for name, target in by_name(split.targets).items() if split.targets is not None else ():
+        if name in objective.heads:
+            losses.check_targets(objective.heads[name].loss, target)
 
 
 def check_labels(objective: Objective, outputs: Mapping[str, Shape], split: Split) -> None:

@@ -28,6 +28,7 @@ from ranvier.training.checks import (
     check_counts,
     check_labels,
     check_optimizer,
+    check_targets,
     fitting,
 )
 from ranvier.training.evaluation import evaluated, predicted
@@ -332,6 +333,7 @@ class Model:
         if self.preprocess is None and (learning or first.preprocess):
             self.preprocess = pre.check(first.preprocess)
         self.classes = self.classes or first.classes
+        check_targets(self.objective, first)
         self.prepare(feed, seed)
         check_class_weights(self.objective, self._outputs)
         check_labels(self.objective, self._outputs, first)
@@ -342,6 +344,7 @@ class Model:
         if not self.settings.inputs:
             return batch
         batch = fitting(self.settings.inputs, batch)
+        check_targets(self.objective, batch)
         check_labels(self.objective, self._outputs, batch)
         return batch
 

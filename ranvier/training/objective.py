@@ -182,7 +182,7 @@ def objective(
         for name, each in by_output.items()
     }
     _check_names(heads)
-    table = None if class_weights is None else np.asarray(class_weights, np.float32)
+    table = None if class_weights is None else losses.class_table(class_weights)
     return Objective(heads, tuple(penalties), table)
 
 

@@ -11,7 +11,7 @@ from helpers import close, normal, value
 
 import ranvier as rv
 from ranvier import losses, metrics
-from ranvier.errors import InputError, ShapeError
+from ranvier.errors import DTypeError, InputError, ShapeError
 
 LOGITS = normal(4, 3) * 3
 LABELS = np.array([0, 2, 1, 1])
@@ -131,6 +131,131 @@ def test_errors(call: Callable[[], object], text: str) -> None:
     with pytest.raises((ShapeError, InputError)) as caught:
         call()
     assert str(caught.value) == text
+
+
+# ---------------------------------------------------------------- far out, and wrong kinds
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_binary_cross_entropy_is_right_far_out(engine: str) -> None:
+    far = np.float32([[-1e4], [1e4], [-1e4], [1e4], [2e38], [-2e38], [3e38], [-3e38]])
+    sides = np.float32([[0], [1], [1], [0], [1], [0], [0], [1]])
+    x, t = rv.input(far.shape), rv.input(sides.shape)
+    each = losses.binary_cross_entropy(x, t)
+    (slope,) = rv.gradients(rv.sum(each), [x])
+    found = rv.compile({"x": x, "t": t}, {"each": each, "slope": slope}, engine=engine)
+    found = found(x=far, t=sides)
+    close(found["each"], [0, 0, 1e4, 1e4, 0, 0, np.float32(3e38), np.float32(3e38)])
+    close(found["slope"], [[0], [0], [-1], [1], [0], [0], [1], [-1]])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_smoothing_ignoring_and_class_weights_together(smoothing: float) -> None:
+    labels, table = np.array([0, -1, 1, 2]), np.float32([1, 2, 4])
+    each = losses.get("cross_entropy", label_smoothing=smoothing, ignore=-1)
+    x, t = rv.constant(LOGITS), rv.constant(labels)
+    weights = losses.class_weights(t, table)
+    seen = labels >= 0
+    smooth = np.eye(3)[labels] * (1 - smoothing) + smoothing / 3
+    wanted = np.where(seen, -(smooth * np.log(P)).sum(-1), 0)
+    weighing = np.where(seen, table[labels], 0)
+    close(value(each(x, t)), wanted)
+    close(value(weights), weighing)
+    close(value(losses.total(each(x, t), weights)), (weighing * wanted).sum() / weighing.sum())
+
+
+def test_class_weights_of_two_classes_with_one_output() -> None:
+    shares = np.float32([0, 1, 0.25])
+    for targets in (shares, shares[:, None]):
+        close(of(lambda t: losses.class_weights(t, [1, 3]), targets), [1, 3, 1.5])
+    close(of(lambda t: losses.class_weights(t, [1, 3]), np.array([[0], [1]])), [1, 3])
+    close(of(lambda t: losses.class_weights(t, [1, 3]), np.array([False, True])), [1, 3])
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda: of(losses.cross_entropy, LOGITS, LABELS.astype(np.float32)),
+            "logits (4, 3) and targets float32 (4,) do not fit; targets are integers (4,) or "
+            "distributions (4, 3)",
+        ),
+        (
+            lambda: of(losses.cross_entropy, LOGITS, np.eye(3, dtype=int)[LABELS], ignore=0),
+            "ignore=0 needs integer targets (4,), not int64 (4, 3)",
+        ),
+        (
+            lambda: of(losses.cross_entropy, LOGITS, LABELS, label_smoothing="much"),
+            "cross_entropy: label_smoothing is 'much'; use a number in [0, 1)",
+        ),
+        (
+            lambda: of(losses.cross_entropy, LOGITS, LABELS, ignore=0.5),
+            "cross_entropy: ignore is 0.5; use a whole number",
+        ),
+        (
+            lambda: of(losses.huber, X, T, delta=np.nan),
+            "huber: delta is nan; use a positive number",
+        ),
+        (
+            lambda: of(losses.mean_squared_error, LABELS, LABELS),
+            "mean_squared_error takes floating predictions, not int64 (4,); convert with "
+            ".astype(...)",
+        ),
+        (
+            lambda: losses.class_table([1, "much"]),  # type: ignore[list-item]
+            "class weights: that of 1 is 'much'; use a finite number, 0 or more",
+        ),
+        (
+            lambda: losses.class_table([1, [2]]),  # type: ignore[list-item]
+            "class weights: that of 1 is [2]; use a finite number, 0 or more",
+        ),
+        (
+            lambda: losses.class_table({0: 1.0}),  # type: ignore[arg-type]
+            "class weights are {0: 1.0}; use one number for each class",
+        ),
+        (
+            lambda: of(lambda t: losses.class_weights(t, [1, 2, 3]), BITS),
+            "3 class weights do not fit targets float32 (4, 5); targets are integers [batch] or "
+            "distributions [batch, 3]",
+        ),
+        (
+            lambda: losses.balanced([0.5], 2),
+            "the labels are float64; use whole numbers, 0 to 1",
+        ),
+        (lambda: losses.balanced([0, -1], 2), "a label is -1; 2 classes end at 1"),
+        (lambda: losses.get(3), "3 is no loss; use a name or a function"),  # type: ignore[arg-type]
+    ],
+)
+def test_wrong_kinds(call: Callable[[], object], text: str) -> None:
+    with pytest.raises((ShapeError, InputError, DTypeError)) as caught:
+        call()
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("loss", "wrong", "text"),
+    [
+        ("hinge", [0, 1, -1], "the target of row 2 is -1; targets of hinge are 0 or 1"),
+        ("hinge", [0.5, 1, 0], "the target of row 0 is 0.5; targets of hinge are 0 or 1"),
+        (
+            "binary_cross_entropy",
+            [1, 2, 0],
+            "the target of row 1 is 2; targets of binary_cross_entropy are numbers from 0 to 1",
+        ),
+        (
+            "binary_cross_entropy",
+            [1, np.nan, 0],
+            "the target of row 1 is nan; targets of binary_cross_entropy are numbers from 0 to 1",
+        ),
+    ],
+)
+def test_targets_that_a_loss_cannot_learn_from(loss: str, wrong: list[float], text: str) -> None:
+    model = rv.Model(rv.nn.Linear(1), loss, engine="reference")
+    for learn in (model.fit, model.evaluate):
+        with pytest.raises(InputError) as caught:
+            learn(normal(3, 2), np.array(wrong))
+        assert str(caught.value) == text
+    assert np.isfinite(model.evaluate(normal(3, 2), np.array([0, 1, 1]))["loss"])
 
 
 # ---------------------------------------------------------------- metrics

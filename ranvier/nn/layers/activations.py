@@ -16,7 +16,8 @@ def softplus(x: Any) -> Tensor:
     """log(1 + exp(x)), safe for large x; its gradient is the sigmoid, also at 0."""
     value = f.as_tensor(x)
     size = f.abs(value)
-    return f.add((value + size) * 0.5, f.log(f.exp(-size) + 1.0))
+    # Halves first: x + |x| may be infinite in float32 where x is not.
+    return f.add(value * 0.5 + size * 0.5, f.log(f.exp(-size) + 1.0))
 
 
 class Identity(Module):
