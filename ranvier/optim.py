@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -31,11 +31,17 @@ Parameters = Mapping[str, Parameter] | Sequence[Parameter]
 class Optimizer(Named):
     """Base. A class names its `slots`, zeros like each parameter at first, and gives `rule`.
 
-    learning_rate: a number or a schedule.
+    In the formulas p is a parameter, g its gradient, rate the learning rate of the step, and the
+    slots, named v, s or m, are zero before the first update.
+
+    learning_rate: a number, 0 or more, or a schedule; 0.01 by default, 1e-3 where the rule
+        divides by the gradient's size.
     clip_norm: gradients are scaled so that the norm of all together is at most this (Pascanu,
         Mikolov & Bengio, "On the difficulty of training recurrent neural networks", 2013).
     clip_value: each element of the gradients is moved into [-clip_value, clip_value], before
-        the norm is taken.
+        the norm is taken. Both are None by default, which clips nothing.
+
+    Raises InputError for arguments out of range.
     """
 
     family: ClassVar[dict[str, type[Any]]] = {}
@@ -122,8 +128,8 @@ class Optimizer(Named):
         self._slots = {p: slots for p, slots in self._slots.items() if p not in gone}
 
     def fresh(self) -> Self:
-        """Return an optimizer with the same settings and no history."""
-        return self.from_config(self.config())
+        """Return an optimizer of the same class and settings, without slots, at step 0."""
+        return replace(self)
 
     def _slots_of(self, path: str, parameter: Parameter) -> dict[str, Buffer]:
         if parameter not in self._slots:
@@ -152,7 +158,10 @@ def _named(parameters: Parameters) -> dict[str, Parameter]:
 def clipped(
     slopes: Sequence[Tensor], norm: float | None = None, value: float | None = None
 ) -> list[Tensor]:
-    """Return gradients with each element within ±value, then all scaled to at most `norm`."""
+    """Return gradients with each element within ±value, then all scaled by min(1, norm / |g|).
+
+    |g| is the `global_norm` after the first; None leaves either out.
+    """
     found = list(slopes)
     if value is not None:
         found = [f.maximum(f.minimum(g, value), -value) for g in found]
@@ -190,8 +199,9 @@ class SGD(Optimizer):
 class Momentum(Optimizer):
     """The last step, rescaled, added to the new one: v <- momentum v - rate g;  p <- p + v.
 
-    Polyak, 1964; Rumelhart, Hinton & Williams, "Learning representations by back-propagating
-    errors", 1986.
+    momentum: 0.9 by default, in [0, 1). Polyak, "Some methods of speeding up the convergence of
+    iteration methods", 1964; Rumelhart, Hinton & Williams, "Learning representations by
+    back-propagating errors", 1986.
     """
 
     name = "momentum"
@@ -213,8 +223,10 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """v <- momentum v - rate g;  p <- p + momentum v - rate g.
 
-    Nesterov, 1983, as Sutskever et al. write it, "On the importance of initialization and
-    momentum in deep learning", 2013, with p at the point that the momentum leads to.
+    momentum: 0.9 by default, in [0, 1). Nesterov, "A method of solving a convex programming
+    problem with convergence rate O(1/k²)", 1983, as Sutskever et al. write it, "On the importance
+    of initialization and momentum in deep learning", 2013, with p at the point that the momentum
+    leads to.
     """
 
     name = "nesterov"
@@ -231,7 +243,8 @@ class Nesterov(Momentum):
 class RMSprop(Optimizer):
     """s <- decay s + (1 - decay) g²;  p <- p - rate g / (sqrt(s) + epsilon).
 
-    Tieleman & Hinton, lecture 6.5 of "Neural networks for machine learning", 2012.
+    decay: 0.9 by default, in [0, 1). epsilon: 1e-8 by default, positive. Tieleman &
+    Hinton, lecture 6.5 of "Neural networks for machine learning", 2012.
     """
 
     name = "rmsprop"
@@ -257,6 +270,7 @@ class Adam(Optimizer):
     """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g²;
     p <- p - rate m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon),  t = 1, 2, …
 
+    beta1, beta2: 0.9 and 0.999 by default, in [0, 1). epsilon: 1e-8 by default, positive.
     Kingma & Ba, "Adam: a method for stochastic optimization", 2015.
     """
 
@@ -288,8 +302,8 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam, after p <- p - rate weight_decay p, apart from the gradient.
 
-    Parameters of one axis, which are biases and the gains and shifts of norms, do not decay
-    unless `decay_vectors` is set.
+    weight_decay: 0.01 by default, 0 or more. Parameters of one axis, which are biases and the
+    gains and shifts of norms, do not decay unless `decay_vectors` is set.
 
     Loshchilov & Hutter, "Decoupled weight decay regularization", 2019.
     """
@@ -312,7 +326,10 @@ class AdamW(Adam):
 
 
 def get(optimizer: str | Optimizer | Mapping[str, Any]) -> Optimizer:
-    """Return an optimizer for itself, its name (with default arguments) or a configuration."""
+    """Return an optimizer for itself, its name (with default arguments) or a configuration.
+
+    Raises InputError for a name that there is not, and for arguments that are none.
+    """
     if isinstance(optimizer, Optimizer):
         return optimizer
     return Optimizer.from_config({"name": optimizer} if isinstance(optimizer, str) else optimizer)

@@ -92,6 +92,78 @@ def test_updates_match_numpy(name: str, engine: str) -> None:
     assert optimizer.step.value == STEPS
 
 
+def published(name: str, w: np.ndarray, g: np.ndarray, rate: float, s: dict[str, Any]) -> None:
+    """One update in float64, as the papers write it, with the default arguments."""
+    s["t"] = s.get("t", 0) + 1
+    m, v = s.setdefault("m", np.zeros_like(w)), s.setdefault("v", np.zeros_like(w))
+    if name == "sgd":
+        w -= rate * g
+    elif name == "momentum":
+        m[...] = 0.9 * m - rate * g
+        w += m
+    elif name == "nesterov":
+        before = m.copy()
+        m[...] = 0.9 * m - rate * g
+        w += -0.9 * before + 1.9 * m  # the form of Bengio, Boulanger-Lewandowski & Pascanu
+    elif name == "rmsprop":
+        v[...] = 0.9 * v + 0.1 * g**2
+        w -= rate * g / (np.sqrt(v) + 1e-8)
+    else:
+        if name == "adamw" and w.ndim > 1:
+            w -= rate * 0.01 * w
+        m[...] = 0.9 * m + 0.1 * g
+        v[...] = 0.999 * v + 0.001 * g**2
+        first, second = m / (1 - 0.9 ** s["t"]), v / (1 - 0.999 ** s["t"])
+        w -= rate * first / (np.sqrt(second) + 1e-8)
+
+
+@pytest.mark.parametrize("limits", [{}, {"clip_norm": 3.0}, {"clip_value": 1.0, "clip_norm": 2.5}])
+@pytest.mark.parametrize("name", RULES)
+def test_updates_with_a_schedule_and_clipping(name: str, limits: dict[str, float]) -> None:
+    rate = {"name": "warm_up", "steps": 3, "then": {"name": "step", "value": 0.1, "every": 2}}
+    rates = [0.1 / 3, 0.2 / 3, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001]
+    optimizer = optim.get({"name": name, "learning_rate": rate, **limits})
+    weight = rv.Parameter(normal(4, 3), name="weight")
+    bias = rv.Parameter(normal(3, seed=1), name="bias")
+    x, t = normal(6, 4, seed=2), normal(6, 3, seed=3)
+    error = rv.constant(x) @ weight + bias - t
+    program = rv.compile({}, {}, optimizer.updates(rv.sum(error * error), {"w": weight, "b": bias}))
+    w, b = weight.value.astype(np.float64), bias.value.astype(np.float64)
+    states: list[dict[str, Any]] = [{}, {}]
+    for each in rates:
+        residual = x.astype(np.float64) @ w + b - t
+        slopes = [2 * x.T @ residual, 2 * residual.sum(0)]
+        if "clip_value" in limits:
+            slopes = [np.clip(g, -limits["clip_value"], limits["clip_value"]) for g in slopes]
+        if "clip_norm" in limits:
+            norm = np.sqrt(sum((g**2).sum() for g in slopes))
+            assert norm > limits["clip_norm"]
+            slopes = [g * limits["clip_norm"] / norm for g in slopes]
+        for array, slope, state in zip((w, b), slopes, states, strict=True):
+            published(name, array, slope, each, state)
+    program(steps=len(rates))
+    close(weight.value, w, 2e-4)
+    close(bias.value, b, 2e-4)
+
+
+def test_fresh_is_of_the_same_class_and_settings_without_history() -> None:
+    class Own(optim.Adam):
+        """A class that no file can name."""
+
+    w = rv.Parameter(normal(2), name="w")
+    for made in (Own(schedules.Cosine(0.1, 9), beta1=0.5, clip_norm=2.0), optim.Nesterov(0.2)):
+        rv.compile({}, {}, made.updates(rv.sum(w * w), [w]))(steps=3)
+        made.learning_rate_scale.value = 0.5
+        fresh = made.fresh()
+        assert type(fresh) is type(made)
+        assert fresh.config() == made.config()
+        assert {path: buffer.value for path, buffer in fresh.state().items()} == {
+            "step": 0,
+            "learning_rate_scale": 1,
+        }
+        assert made.step.value == 3
+
+
 def test_config_makes_the_same_optimizer_again() -> None:
     made = optim.AdamW(schedules.WarmUp(5, schedules.Cosine(0.1, 100)), beta1=0.8, clip_norm=1.0)
     text = json.dumps(made.config())
