@@ -38,10 +38,10 @@ def chosen(name: str, init: Initializer | None, default: Initializer) -> Initial
 
 
 def fans(shape: Shape) -> tuple[int, int]:
-    """Return (fan-in, fan-out) of weights [*kernel, in, out]."""
+    """Return (fan-in, fan-out) of weights [*kernel, in, out], 1 at least."""
     if len(shape) < 2:
         raise ShapeError(f"weights of shape {shape} have no fans; use Normal, Uniform or Constant")
-    return prod(shape[:-1]), prod(shape[:-2]) * shape[-1]
+    return max(prod(shape[:-1]), 1), max(prod(shape[:-2]) * shape[-1], 1)
 
 
 def _normal(rng: np.random.Generator, shape: Shape, deviation: float) -> np.ndarray:

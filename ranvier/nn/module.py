@@ -33,6 +33,12 @@ def by(shape: Shape) -> str:
     return TIMES.join(map(str, shape)) if shape else "a scalar"
 
 
+def check_floating(x: Tensor) -> None:
+    """Refuse an input that is made of integers or bools."""
+    if not dtypes.is_floating(x.dtype):
+        raise DTypeError(f"expected floats, got {x.dtype}; convert with .astype('float32')")
+
+
 S = TypeVar("S", bound=State)
 
 
@@ -113,7 +119,10 @@ class Module:
                 f"{by(shape)}; give the same kind of input, or make another layer"
             )
         if known.dtype != dtype:
-            raise DTypeError(f"{name} is {known.dtype}, this call needs {dtype}")
+            raise DTypeError(
+                f"{name} is {known.dtype}, this call needs {dtype}; give the same kind of input, "
+                "or make another layer"
+            )
         return known
 
     def build(self, *inputs: Tensor | Sequence[int], seed: int = 0) -> Any:
@@ -269,6 +278,27 @@ def _all_leaves(module: Module) -> Iterator[tuple[str, Module | State]]:
         yield from _leaves(label, value)
 
 
+_NO_TENSORS = (list, tuple, str, int, float, type(None))
+"""What people may pass to a layer in place of a tensor."""
+
+
+def _placed(error: Exception, module: Module, args: tuple[Any, ...]) -> Exception:
+    """The error of a module's call as it goes on: with the path of the innermost module."""
+    if isinstance(error, AttributeError):
+        given = error.obj
+        if not isinstance(given, _NO_TENSORS) or not any(given is x for x in args):
+            return error
+        error = InputError(
+            f"expected a tensor, got a {type(given).__name__}; pass rv.input(shape), "
+            "rv.constant(values) or an array"
+        )
+    if not hasattr(error, "layer"):
+        where = module.path or type(module).__name__.lower()
+        error.args = (f"{where}: {error}",)
+        error.layer = where  # type: ignore[attr-defined]
+    return error
+
+
 def _located(call: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a `__call__` so that sub-modules know their paths and errors name the layer."""
 
@@ -281,12 +311,11 @@ def _located(call: Callable[..., Any]) -> Callable[..., Any]:
         before = 0 if calls is None else len(calls)
         try:
             outputs = call(self, *args, **kwargs)
-        except RanvierError as error:
-            if not hasattr(error, "layer"):
-                where = self.path or type(self).__name__.lower()
-                error.args = (f"{where}: {error}",)
-                error.layer = where  # type: ignore[attr-defined]
-            raise
+        except (RanvierError, AttributeError) as error:
+            placed = _placed(error, self, args)
+            if placed is error:
+                raise
+            raise placed from error
         if calls is not None:
             given = (*args, *kwargs.values())
             calls.append(CallRecord(self.path, self, given, outputs, len(calls) > before))

@@ -56,6 +56,8 @@ class Sequential(Module):
         return getattr(self, key if isinstance(key, str) else self._names[key])
 
     def _append(self, name: str, module: Callable[..., Any]) -> None:
+        if isinstance(module, type):
+            raise InputError(f"{name} is a class; make a module of it, {module.__name__}(...)")
         if not callable(module):
             raise InputError(f"{name} is a {type(module).__name__}; use modules or functions")
         if name in self.__dict__:

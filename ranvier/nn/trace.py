@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ranvier import dtypes
+from ranvier import checks, dtypes
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Buffer, Constant, State
@@ -56,7 +56,9 @@ class Trace:
         weights: Tensor | None = None,
     ) -> None:
         self.training = training
-        self.seed = f.as_tensor(seed, dtypes.int64)
+        if not isinstance(seed, Tensor):
+            seed = f.as_tensor(checks.whole_number("trace: seed", seed, None), dtypes.int64)
+        self.seed = seed
         self.weights = weights
         self.updates: dict[State, Tensor] = {}
         self._step = step

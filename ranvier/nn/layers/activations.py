@@ -1,4 +1,7 @@
-"""Activation layers, each a function of one number except softmax."""
+"""Activation layers, each a function of one number except softmax.
+
+They take floats of any shape and keep shape and dtype; DTypeError for other inputs.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from ranvier.errors import ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.compositions import gelu, relu, softmax
 from ranvier.graph.tensor import Tensor
-from ranvier.nn.module import Module, by
+from ranvier.nn.module import Module, by, check_floating
 
 
 def softplus(x: Any) -> Tensor:
@@ -56,22 +59,28 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """x where positive, else slope x (Maas, Hannun & Ng, 2013)."""
+    """x where positive, else slope x; slope: 0.01 by default (Maas, Hannun & Ng, 2013)."""
 
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = checks.number("LeakyReLU: slope", slope)
 
     def __call__(self, x: Tensor) -> Tensor:
+        check_floating(x)
         return f.where(x > 0, x, x * self.slope)
 
 
 class ELU(Module):
-    """x where positive, else alpha (exp(x) - 1) (Clevert, Unterthiner & Hochreiter, 2016)."""
+    """x where positive, else alpha (exp(x) - 1); alpha: 1 by default.
+
+    Clevert, Unterthiner & Hochreiter, "Fast and accurate deep network learning by exponential
+    linear units", 2016.
+    """
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = checks.number("ELU: alpha", alpha)
 
     def __call__(self, x: Tensor) -> Tensor:
+        check_floating(x)
         # The branch that `where` drops must not overflow: its gradient would be 0 * inf.
         below = (f.exp(f.minimum(x, 0)) - 1) * self.alpha
         return f.where(x > 0, x, below)
@@ -81,6 +90,7 @@ class GELU(Module):
     """x times the normal distribution function of x (Hendrycks & Gimpel, 2016)."""
 
     def __call__(self, x: Tensor) -> Tensor:
+        check_floating(x)
         return gelu(x)
 
 
@@ -92,14 +102,19 @@ class SiLU(Module):
 
 
 class Softplus(Module):
-    """log(1 + exp(x)), a smooth ReLU."""
+    """log(1 + exp(x)), a smooth ReLU (Dugas et al., 2001)."""
 
     def __call__(self, x: Tensor) -> Tensor:
+        check_floating(x)
         return softplus(x)
 
 
 class Softmax(Module):
-    """exp(x) divided by its sum along `axis`. Losses take logits, so no net ends with it."""
+    """exp(x) divided by its sum along `axis`, the last by default (Bridle, 1990).
+
+    Losses take logits, so no network ends with it. Raises ShapeError for an axis that the input
+    lacks.
+    """
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = checks.whole_number("Softmax: axis", axis, None)
@@ -108,6 +123,6 @@ class Softmax(Module):
         if not -x.ndim <= self.axis < x.ndim:
             raise ShapeError(
                 f"axis {self.axis} does not fit an input of {x.ndim} axes ({by(x.shape)}); "
-                f"use an axis below {x.ndim}"
+                "use one that it has"
             )
         return softmax(x, self.axis)

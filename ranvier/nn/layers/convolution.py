@@ -10,6 +10,7 @@ from ranvier.graph.tensor import Shape, Tensor
 from ranvier.nn import initializers
 from ranvier.nn.initializers import Initializer
 from ranvier.nn.layers.linear import floating
+from ranvier.nn.layers.spatial import axes_for, spatial_axes
 from ranvier.nn.module import Module, by
 
 
@@ -55,6 +56,13 @@ class Conv(Module):
         self.stride = checks.per_axis("Conv: stride", stride)
         self.padding = checks.padding("Conv: padding", padding)
         self.dilation = checks.per_axis("Conv: dilation", dilation)
+        self._axes = axes_for(
+            "Conv",
+            kernel=self.kernel,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+        )
         self.groups = checks.whole_number("Conv: groups", groups)
         self.use_bias = checks.flag("Conv: use_bias", use_bias)
         self.init = initializers.chosen("Conv: init", init, initializers.HeNormal())
@@ -75,16 +83,8 @@ class Conv(Module):
         return y + self.param("bias", (self.channels,), initializers.zeros, x.dtype)
 
     def _kernel(self, x: Tensor) -> Shape:
-        rank = x.ndim - 2
-        given = (self.kernel,) * rank if isinstance(self.kernel, int) else self.kernel
-        if rank not in (1, 2) or len(given) != rank:
-            axes = "1 or 2" if isinstance(self.kernel, int) else f"{len(given)}"
-            raise ShapeError(
-                f"expected an input [batch, *spatial, channel] with {axes} spatial axes "
-                f"between batch and channel, got {by(x.shape) or 'a scalar'}; "
-                "reshape it, with a channel axis last"
-            )
-        return given
+        rank = spatial_axes(x, self._axes)
+        return (self.kernel,) * rank if isinstance(self.kernel, int) else self.kernel
 
     def _inputs(self, x: Tensor, rank: int) -> int:
         """The channels of `x`, checked against the weight of earlier calls and the groups."""

@@ -9,7 +9,7 @@ from ranvier.graph.compositions import mean
 from ranvier.graph.leaves import Parameter
 from ranvier.graph.tensor import Tensor
 from ranvier.nn import initializers
-from ranvier.nn.module import Module, by
+from ranvier.nn.module import Module, by, check_floating
 
 
 class LayerNorm(Module):
@@ -33,6 +33,7 @@ class LayerNorm(Module):
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim == 0:
             raise ShapeError("expected an input [..., features], got a scalar; reshape it")
+        check_floating(x)
         known = getattr(self, "gain", None)
         if known is not None and known.size != x.shape[-1]:
             raise ShapeError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ranvier.errors import ShapeError
+from ranvier import checks
+from ranvier.errors import InputError, ShapeError
 from ranvier.graph.tensor import Tensor
 from ranvier.nn.module import Module, by
 
@@ -12,7 +13,8 @@ from ranvier.nn.module import Module, by
 class Residual(Module):
     """body(x) + shortcut(x), where the shortcut is x itself by default.
 
-    He et al., "Deep residual learning for image recognition", 2016.
+    Both must give the same shape, else ShapeError. Raises InputError for what is no module or
+    function. He et al., "Deep residual learning for image recognition", 2016.
     """
 
     def __init__(
@@ -20,6 +22,11 @@ class Residual(Module):
         body: Callable[[Tensor], Tensor],
         shortcut: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
+        for label, part in (("body", body), ("shortcut", shortcut)):
+            if isinstance(part, type) or not (callable(part) or (shortcut is None is part)):
+                raise InputError(
+                    f"Residual: {label} is {checks.shown(part)}; use a module or function"
+                )
         self.body = body
         self.shortcut = shortcut
 
