@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ranvier import checks
 from ranvier.data.source import Dataset
 from ranvier.errors import InputError, RanvierError
 from ranvier.nn.module import Module
@@ -80,6 +81,11 @@ class Recipe:
                 raise InputError(f"{self.name}: {short(size)} {what}; use fewer than 2**31")
         try:
             return self.build(shape, outputs, **options)
+        except InputError as error:
+            if not options:
+                raise
+            given = ", ".join(f"{name}={checks.shown(value)}" for name, value in options.items())
+            raise InputError(f"{self.name} with {given}: {error}") from None
         except RanvierError:
             raise
         except (TypeError, ValueError) as error:
