@@ -107,7 +107,7 @@ def confusion_matrix(predictions: Any, targets: Any, weights: Any = None) -> np.
     """The weight of the samples of each true class (row) and predicted class (column).
 
     predictions: [n, classes], or [n] or [n, 1] with the probability of class 1. targets: [n]
-    integers, or distributions. Returns float64 [classes, classes].
+    integers, or distributions. weights: [n], all 1 by default. Returns float64 [classes, classes].
     """
     found, true, weight, classes = _classified(predictions, targets, weights)
     matrix = np.zeros((classes, classes))
@@ -128,7 +128,8 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 def precision(predictions: Any, targets: Any, weights: Any = None) -> float:
     """The share of samples predicted to be of a class that are; mean over the classes.
 
-    With one output, that of class 1. A class that is never predicted counts as 0.
+    Arguments are those of `confusion_matrix`. With one output, that of class 1. A class that
+    is never predicted counts as 0.
     """
     matrix = confusion_matrix(predictions, targets, weights)
     return _of_classes(_ratio(matrix.diagonal(), matrix.sum(0)), predictions)
@@ -137,7 +138,8 @@ def precision(predictions: Any, targets: Any, weights: Any = None) -> float:
 def recall(predictions: Any, targets: Any, weights: Any = None) -> float:
     """The share of samples of a class that are predicted to be; mean over the classes.
 
-    With one output, that of class 1. A class without samples counts as 0.
+    Arguments are those of `confusion_matrix`. With one output, that of class 1. A class
+    without samples counts as 0.
     """
     matrix = confusion_matrix(predictions, targets, weights)
     return _of_classes(_ratio(matrix.diagonal(), matrix.sum(1)), predictions)
@@ -146,7 +148,9 @@ def recall(predictions: Any, targets: Any, weights: Any = None) -> float:
 def f1(predictions: Any, targets: Any, weights: Any = None) -> float:
     """The harmonic mean of a class's precision and recall; mean over the classes.
 
-    With one output, that of class 1. A class neither predicted nor present counts as 0.
+    2 right / (predicted + present) (van Rijsbergen, "Information retrieval", 1979); arguments are
+    those of `confusion_matrix`. With one output, that of class 1. A class neither predicted nor
+    present counts as 0.
     """
     matrix = confusion_matrix(predictions, targets, weights)
     return _of_classes(_ratio(2 * matrix.diagonal(), matrix.sum(0) + matrix.sum(1)), predictions)

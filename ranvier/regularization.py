@@ -23,7 +23,11 @@ from ranvier.nn.trace import stream
 
 @dataclass(frozen=True)
 class Penalty(Named):
-    """Base: `strength` times a function of the weights, summed over all of them."""
+    """Base: `strength` times a function of the weights, summed over all of them.
+
+    strength: 0 or more. vectors: whether parameters of one axis count too, False by default.
+    Raises InputError for arguments that are none.
+    """
 
     family: ClassVar[dict[str, type[Any]]] = {}
 
@@ -49,7 +53,10 @@ class Penalty(Named):
 
 @dataclass(frozen=True)
 class L1(Penalty):
-    """strength * Σ|w|, which drives weights to zero (Tibshirani, 1996)."""
+    """strength * Σ|w|, which drives weights to zero.
+
+    Tibshirani, "Regression shrinkage and selection via the lasso", 1996.
+    """
 
     name = "l1"
 
@@ -59,7 +66,10 @@ class L1(Penalty):
 
 @dataclass(frozen=True)
 class L2(Penalty):
-    """strength * Σw², also called ridge or weight decay (Hoerl & Kennard, 1970)."""
+    """strength * Σw², also called ridge or weight decay.
+
+    Hoerl & Kennard, "Ridge regression: biased estimation for nonorthogonal problems", 1970.
+    """
 
     name = "l2"
 
@@ -79,9 +89,13 @@ def penalty(penalties: Sequence[Penalty], parameters: Mapping[str, Parameter]) -
 class Dilution(Named):
     """A random subset of the weights keeps its value, chosen anew each batch or each epoch.
 
-    rate: the share of weights that are not updated, rounded to a multiple of 1/256.
-    every: "batch", or "epoch" (then `masked` needs the steps of an epoch).
-    Only the parameter waits; the optimizer's moments go on with the gradient.
+    rate: the share of weights that are not updated, 0 to 0.998, rounded to a multiple of 1/256.
+    every: "batch", the default, or "epoch" (then `masked` needs the steps of an epoch).
+    vectors: whether parameters of one axis are diluted too, False by default.
+    Raises InputError for arguments that are none.
+
+    Only the parameter waits; the optimizer's moments go on with the gradient. Hertz, Krogh &
+    Palmer, "Introduction to the theory of neural computation", 1991, on diluted networks.
     """
 
     name = "dilution"
@@ -114,7 +128,8 @@ class Dilution(Named):
     ) -> dict[State, Tensor]:
         """Return `updates` with the weights of `parameters` masked.
 
-        seed, step: int64 scalars; the choice depends on them and on each parameter's path.
+        parameters: by path. seed, step: int64 scalars; the choice depends on them and on each
+        parameter's path. steps_per_epoch: needed where `every` is "epoch", else InputError.
         """
         counter = self._counter(step, steps_per_epoch)
         key = f.as_tensor(seed, dtypes.int64)

@@ -44,7 +44,7 @@ Rate: TypeAlias = float | Schedule | Mapping[str, Any]
 
 
 def as_schedule(value: Rate) -> Schedule:
-    """Return a schedule for itself, a constant rate, or a configuration."""
+    """Return a schedule for itself, a constant rate, or a configuration; else InputError."""
     rate = as_rate("learning rate", value)
     return rate if isinstance(rate, Schedule) else Constant(rate)
 
@@ -77,7 +77,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    """value * factor ** floor(step / every)."""
+    """value * factor ** floor(step / every); factor: 0.1 by default."""
 
     name = "step"
     value: float
@@ -96,7 +96,7 @@ class StepDecay(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """value * factor ** (step / every), without jumps."""
+    """value * factor ** (step / every), without jumps; factor: 0.1 by default."""
 
     name = "exponential"
     value: float
@@ -113,9 +113,10 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a cosine from `value` down to `final` in `steps` steps, then `final`.
+    """Half a cosine from `value` down to `final` in `steps` steps, then `final`, 0 by default.
 
-    Loshchilov & Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
+    final + (value - final) (1 + cos(pi step / steps)) / 2. Loshchilov & Hutter, "SGDR:
+    stochastic gradient descent with warm restarts", 2017.
     """
 
     name = "cosine"
@@ -158,7 +159,9 @@ class OneCycle(Schedule):
     """Half a cosine up to `peak`, then one down to almost nothing, in `steps` steps in all.
 
     The rate starts at peak / start, is `peak` after the share `rise` of the steps, and ends at
-    peak / end. Smith & Topin, "Super-convergence", 2018.
+    peak / end, and stays there. rise: 0.3 by default, between 0 and 1; start: 25, end: 10,000, both
+    1 or more. Smith & Topin, "Super-convergence: very fast training of neural networks using large
+    learning rates", 2018.
     """
 
     name = "one_cycle"

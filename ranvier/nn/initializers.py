@@ -2,6 +2,9 @@
 
 Fans are counted in the layouts of Ranvier, [in, out] and [*kernel, in, out]: fan-in is the
 number of inputs of one neuron, fan-out the number of neurons that one input reaches.
+
+All give float32 of the shape asked for. `gain` is 1 by default. Arguments that are no finite
+numbers raise InputError; those that count fans raise ShapeError for fewer than two axes.
 """
 
 from __future__ import annotations
@@ -23,7 +26,11 @@ Initializer: TypeAlias = Callable[[np.random.Generator, Shape], np.ndarray]
 
 
 def generator(seed: int, path: str) -> np.random.Generator:
-    """Return the generator of the parameter at `path`: the same for the same seed and path."""
+    """Return the generator of the parameter at `path`: the same for the same seed and path.
+
+    The key of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011)
+    is made of the SHA-256 of both.
+    """
     digest = hashlib.sha256(f"{seed}:{path}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
@@ -78,7 +85,7 @@ ones = Constant(1.0)
 
 @dataclass(frozen=True)
 class Normal(_Numbers):
-    """Normal with mean 0 and the standard deviation given."""
+    """Normal with mean 0 and the standard deviation given, 0.01 by default."""
 
     deviation: float = 0.01
 
@@ -88,7 +95,7 @@ class Normal(_Numbers):
 
 @dataclass(frozen=True)
 class Uniform(_Numbers):
-    """Uniform in [-limit, limit)."""
+    """Uniform in [-limit, limit), 0.05 by default."""
 
     limit: float = 0.05
 
@@ -124,7 +131,8 @@ class GlorotUniform(_Numbers):
 class HeNormal(_Numbers):
     """Variance 2 gain² / fan-in, which keeps the signal's size through ReLU.
 
-    He et al., "Delving deep into rectifiers", 2015.
+    He et al., "Delving deep into rectifiers: surpassing human-level performance on ImageNet
+    classification", 2015.
     """
 
     gain: float = 1.0

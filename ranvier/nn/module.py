@@ -94,7 +94,11 @@ class Module:
     def param(
         self, name: str, shape: Sequence[int], init: Initializer, dtype: Any = dtypes.float32
     ) -> Parameter:
-        """Return the parameter `name`; the first call draws it by `init` from seed and path."""
+        """Return the parameter `name`; the first call draws it by `init` from seed and path.
+
+        dtype: float32 by default. Raises ShapeError or DTypeError where a later call asks for
+        another shape or dtype, InputError where the attribute is taken or memory does not suffice.
+        """
         return self._state(Parameter, name, tuple(shape), init, dtypes.as_dtype(dtype))
 
     def buffer(
@@ -128,7 +132,8 @@ class Module:
     def build(self, *inputs: Tensor | Sequence[int], seed: int = 0) -> Any:
         """Create the state for inputs given as tensors or as shapes (float32), batch included.
 
-        Initial values depend on `seed` and the paths alone. Returns what a call returns.
+        Initial values depend on `seed`, 0 by default, and the paths alone. Returns what a call
+        returns, and raises what it raises.
         """
         given = [x if isinstance(x, Tensor) else make_input(x) for x in inputs]
         with trace(training=False, seed=seed):

@@ -14,7 +14,8 @@ class Sequential(Module):
 
     Each kind is numbered from 1: `conv1`, `tanh1`, `conv2`. A keyword gives a name instead and
     its module follows the others: `Sequential(nn.Conv(6, 5), head=nn.Linear(10))`. Functions
-    of one tensor, such as `rv.relu`, may stand between the modules.
+    of one tensor, such as `rv.relu`, may stand between the modules. `net[0]`, `net["conv1"]` and
+    `net[1:3]` give parts. Raises InputError for what cannot be called and for a name given twice.
     """
 
     def __init__(self, *modules: Callable[..., Any], **named: Callable[..., Any]) -> None:

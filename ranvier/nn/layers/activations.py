@@ -1,6 +1,7 @@
 """Activation layers, each a function of one number except softmax.
 
-They take floats of any shape and keep shape and dtype; DTypeError for other inputs.
+They take any shape, and keep shape and dtype. All but `Identity` and `ReLU` take floats alone, and
+raise DTypeError for other inputs.
 """
 
 from __future__ import annotations
