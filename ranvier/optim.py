@@ -9,13 +9,13 @@ The learning rate is a number or a schedule, times that scale.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ranvier import dtypes
+from ranvier import checks, dtypes
 from ranvier.errors import InputError
 from ranvier.graph import functions as f
 from ranvier.graph.backprop import gradients
@@ -24,7 +24,7 @@ from ranvier.graph.tensor import Tensor
 from ranvier.named import Named
 from ranvier.schedules import Rate, as_rate, as_schedule
 
-Parameters = Mapping[str, Parameter] | Sequence[Parameter]
+Parameters = Mapping[str, Parameter] | Collection[Parameter]
 
 
 @dataclass(eq=False)
@@ -147,6 +147,13 @@ class Optimizer(Named):
 
 
 def _named(parameters: Parameters) -> dict[str, Parameter]:
+    listed = isinstance(parameters, Collection)
+    given = parameters.values() if isinstance(parameters, Mapping) else parameters
+    if not listed or not all(isinstance(p, Parameter) for p in given):
+        raise InputError(
+            f"{checks.shown(parameters)} are no parameters; pass net.parameters(), or a list of "
+            "them"
+        )
     if isinstance(parameters, Mapping):
         return dict(parameters)
     named = {p.label or f"parameter{i}": p for i, p in enumerate(parameters)}

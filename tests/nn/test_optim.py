@@ -146,6 +146,12 @@ def test_updates_with_a_schedule_and_clipping(name: str, limits: dict[str, float
     close(bias.value, b, 2e-4)
 
 
+@pytest.mark.parametrize("given", [nn.Linear(3), [1.0], {"w": 3}, None])
+def test_what_are_no_parameters(given: Any) -> None:
+    with pytest.raises(InputError, match=r"are no parameters; pass net.parameters\(\), or a list"):
+        optim.SGD().updates(rv.constant(0.0), given)
+
+
 def test_fresh_is_of_the_same_class_and_settings_without_history() -> None:
     class Own(optim.Adam):
         """A class that no file can name."""
