@@ -13,16 +13,14 @@ from ranvier import optim
 from ranvier.data.errors import DataError
 from ranvier.data.labels import unit_range
 from ranvier.data.source import Dataset
-from ranvier.errors import InputError, RanvierError
-from ranvier.models.recipe import Recipe, outputs_for, short
+from ranvier.errors import InputError
+from ranvier.models.recipe import Recipe, outputs_for
 from ranvier.optim import Optimizer
 from ranvier.regularization import L1, L2, Dilution, Penalty
 from ranvier.training.model import Model
 
 _RATES = ("value", "peak")
 """What schedules call the rate that they are scaled by."""
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 _PARTS = ("train", "validation", "test")
 
@@ -155,13 +153,10 @@ def _sorted(
         if rest and kind == "optimizer":
             arguments[rest] = value
         elif key in _REGULARIZERS:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise InputError(f"{key} is {short(value)}; use a number")
-            _check_number(key, value)
             if key == "dilution":
-                dilution = Dilution(float(value))
+                dilution = Dilution(value)
             else:
-                penalties.append((L1 if key == "l1" else L2)(float(value)))
+                penalties.append((L1 if key == "l1" else L2)(value))
         elif key in recipe.options:
             options[key] = value
         else:
@@ -176,26 +171,8 @@ def _optimizer(
     made = optim.get(choices.optimizer) if choices.optimizer else recipe.optimizer(steps)
     config = made.config()
     if choices.learning_rate is not None:
-        _check_number("the learning rate", choices.learning_rate)
         config["learning_rate"] = _scaled(config["learning_rate"], choices.learning_rate)
-    for key, value in arguments.items():
-        _check_number(f"optimizer.{key}", value)
-    try:
-        return Optimizer.from_config({**config, **arguments})
-    except RanvierError:
-        raise
-    except (TypeError, ValueError):
-        given = ", ".join(f"{key}={short(value)}" for key, value in arguments.items())
-        raise InputError(f"{made.name} takes no {given}; use a number for each") from None
-
-
-def _check_number(name: str, value: Any) -> None:
-    """Refuse numbers that float32 does not have; what is no number is left to its owner."""
-    if isinstance(value, Mapping):
-        for key, each in value.items():
-            _check_number(f"{name}.{key}", each)
-    elif isinstance(value, int | float) and not abs(value) <= _LARGEST:
-        raise InputError(f"{name} is {short(value)}; use a finite number that float32 can hold")
+    return Optimizer.from_config({**config, **arguments})
 
 
 def _scaled(schedule: Any, rate: float) -> Any:

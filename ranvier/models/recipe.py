@@ -10,7 +10,7 @@ from typing import Any
 
 from ranvier import checks
 from ranvier.data.source import Dataset
-from ranvier.errors import InputError, RanvierError
+from ranvier.errors import InputError
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
 
@@ -78,7 +78,7 @@ class Recipe:
             _check_option(f"{self.name}: {name}", value, self.options[name])
         for what, size in (("numbers a sample", math.prod(shape)), ("outputs", outputs)):
             if size >= _MOST:
-                raise InputError(f"{self.name}: {short(size)} {what}; use fewer than 2**31")
+                raise InputError(f"{self.name}: {checks.shown(size)} {what}; use fewer than 2**31")
         try:
             return self.build(shape, outputs, **options)
         except InputError as error:
@@ -86,11 +86,6 @@ class Recipe:
                 raise
             given = ", ".join(f"{name}={checks.shown(value)}" for name, value in options.items())
             raise InputError(f"{self.name} with {given}: {error}") from None
-        except RanvierError:
-            raise
-        except (TypeError, ValueError) as error:
-            given = ", ".join(f"{name}={value!r}" for name, value in options.items())
-            raise InputError(f"{self.name} takes no {given}: {error}") from None
 
 
 def _check_option(name: str, value: Any, default: Any) -> None:
@@ -104,17 +99,11 @@ def _check_option(name: str, value: Any, default: Any) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         good, wanted = number and abs(value) < _MOST, f"a number, as {default}"
     if not good:
-        raise InputError(f"{name} is {short(value)}; use {wanted}")
+        raise InputError(f"{name} is {checks.shown(value)}; use {wanted}")
 
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST
-
-
-def short(value: Any) -> str:
-    """Return a value as text of a length that fits into a sentence."""
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def outputs_for(dataset: Dataset) -> int:

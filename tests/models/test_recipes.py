@@ -99,11 +99,11 @@ def test_choices_replace_the_recipe_s_own() -> None:
     ("settings", "message"),
     [
         ({"depth": 3}, "lenet5 has no setting 'depth'; there are dropout, l1, l2"),
-        ({"l2": "much"}, "l2 is 'much'; use a number"),
+        ({"l2": "much"}, "l2: strength is 'much'; use a finite number, 0 or more"),
         ({"l2": -1.0}, "l2: strength is -1.0"),
-        ({"l2": 10**400}, "use a finite number that float32 can hold"),
-        ({"dilution": float("inf")}, "dilution is inf; use a finite number"),
-        ({"optimizer.momentum": 1e39}, "optimizer.momentum is 1e+39; use a finite number"),
+        ({"l2": 10**400}, "l2: strength is 1000"),
+        ({"dilution": float("inf")}, "dilution: rate is inf; use a number in [0, 0.998]"),
+        ({"optimizer.momentum": 1e39}, "momentum: momentum is 1e+39; use a number in [0, 1)"),
         ({"optimizer.beta": 1}, "momentum has no argument 'beta'"),
     ],
 )
