@@ -34,18 +34,22 @@ def new_context(buffers: int) -> np.ndarray:
     """A zeroed context (int64, aligned to a cache line) for a program with so many buffers."""
     context = aligned_empty((context_slots(buffers),), np.dtype(np.int64))
     context.fill(0)
-    context[Slot.YIELD] = yield_address()
+    context[Slot.SLEEP] = sleep_address()
     return context
 
 
 @functools.cache
-def yield_address() -> int:
-    """The address of the system's function that offers the core to other threads, or 0."""
+def sleep_address() -> int:
+    """The address of the system's function that sleeps for some microseconds, or 0.
+
+    On a busy machine a thread that only offered its core to others would get it back after
+    their whole time slices, at every barrier; one that slept comes first.
+    """
     try:
-        if sys.platform == "win32":
+        if sys.platform == "win32":  # there sleeping takes too long; this takes no argument
             function: Any = ctypes.WinDLL("kernel32").SwitchToThread
         else:
-            function = ctypes.CDLL(None).sched_yield
+            function = ctypes.CDLL(None).usleep
     except (OSError, AttributeError):
         return 0
     return ctypes.cast(function, ctypes.c_void_p).value or 0

@@ -20,11 +20,11 @@ from ranvier.engines.native.host import Host
 ENTRY = "ranvier_main"
 """The name of the one symbol that a program exports."""
 
-_SPINS = 200
-"""Looks at the counter before a waiting thread offers its core to others: about 10 us."""
+_SPINS = 1000
+"""Looks at the counter before a waiting thread sleeps between looks: 20 to 50 us."""
 
-_YIELD = ir.FunctionType(VOID, []).as_pointer()
-"""A pointer to a function that offers the core; llvmlite wants the type in order to call it."""
+_SLEEP = ir.FunctionType(VOID, [I32]).as_pointer()
+"""A pointer to a function that sleeps; llvmlite wants the type in order to call it."""
 
 _X86_FLUSH = 0x8040
 """The bits FTZ and DAZ of the register MXCSR: results and operands that are denormal are zero."""
@@ -44,7 +44,7 @@ class Slot(IntEnum):
     STEPS = 1
     STOP = 2  # set by Python to end the call after the step in hand
     DONE = 3  # the steps that all threads have finished
-    YIELD = 4  # address of a function that offers the core to other threads, or 0
+    SLEEP = 4  # address of a function that sleeps for so many microseconds, or 0
     PROFILE = 5  # address of uint64[calls] that gathers clock ticks, or 0
     WORK = 6  # address of int64[threads] that counts each thread's steps, or 0
     ARRIVALS = 16  # arrivals at barriers since the call began; zeroed by Python
@@ -203,7 +203,7 @@ def _emit_barrier(module: Value, host: Host) -> Value:
     b = ir.IRBuilder(function.append_basic_block("entry"))
     arrivals = _slot(b, context, Slot.ARRIVALS)
     look, spin = b.append_basic_block("look"), b.append_basic_block("spin")
-    offer, done = b.append_basic_block("offer"), b.append_basic_block("done")
+    rest, done = b.append_basic_block("rest"), b.append_basic_block("done")
     here = b.add(b.atomic_rmw("add", arrivals, e.i64(1), "acq_rel"), e.i64(1))
     entry = b.block
     b.cbranch(b.icmp_signed(">=", here, goal), done, look)
@@ -214,17 +214,17 @@ def _emit_barrier(module: Value, host: Host) -> Value:
     b.cbranch(b.icmp_signed(">=", seen, goal), done, wait)
     b.position_at_end(wait)
     more = b.add(tries, e.i64(1))
-    b.cbranch(b.icmp_signed("<", tries, e.i64(_SPINS)), spin, offer)
+    b.cbranch(b.icmp_signed("<", tries, e.i64(_SPINS)), spin, rest)
     b.position_at_end(spin)
     _pause(b, host)
     b.branch(look)
-    b.position_at_end(offer)
-    callee = e.load(b, _slot(b, context, Slot.YIELD), _YIELD, 8)
-    with b.if_then(b.icmp_unsigned("!=", callee, ir.Constant(_YIELD, None))):
-        b.call(callee, [])
-    offered = b.block
+    b.position_at_end(rest)
+    callee = e.load(b, _slot(b, context, Slot.SLEEP), _SLEEP, 8)
+    with b.if_then(b.icmp_unsigned("!=", callee, ir.Constant(_SLEEP, None))):
+        b.call(callee, [ir.Constant(I32, 1)])
+    rested = b.block
     b.branch(look)
-    for value, block in ((e.i64(0), entry), (more, spin), (more, offered)):
+    for value, block in ((e.i64(0), entry), (more, spin), (more, rested)):
         tries.add_incoming(value, block)
     b.position_at_end(done)
     b.ret_void()
