@@ -20,8 +20,8 @@ from ranvier.engines.native.host import Host
 ENTRY = "ranvier_main"
 """The name of the one symbol that a program exports."""
 
-_SPINS = 1000
-"""Looks at the counter before a waiting thread sleeps between looks: 20 to 50 us."""
+_SPINS = 4000
+"""Looks at the counter before a waiting thread sleeps between looks: 100 to 200 us."""
 
 _SLEEP = ir.FunctionType(VOID, [I32]).as_pointer()
 """A pointer to a function that sleeps; llvmlite wants the type in order to call it."""
