@@ -89,8 +89,10 @@ class Team:
         try:
             while len(found) < count:
                 found.append(_Worker(self._give_back))
-        except RuntimeError:  # Python's word for a thread that the system does not start
+        except RuntimeError as error:
             self._give_back(*found)
+            if "start new thread" not in str(error):
+                raise
             raise InputError(
                 f"this system does not start {count} threads; compile with a smaller threads=…"
             ) from None
