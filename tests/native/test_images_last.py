@@ -168,7 +168,8 @@ def test_a_border_is_written_only_for_the_weight_gradient() -> None:
     x, w = given(rng, IMAGES, 6, 5, 4), given(rng, 3, 3, 4, 8)
     y = rv.convolution(rv.tanh(x[0]), w[0], padding=2)
     program = check({"y": y}, {"x": x, "w": w})
-    assert not any(isinstance(k, BorderKernel) for k in program.schedule.sequenced.kernels)
+    if program.host.lanes(rv.float32) == 16:
+        assert not any(isinstance(k, BorderKernel) for k in program.schedule.sequenced.kernels)
     t = rv.constant(rng.normal(size=y.shape).astype(np.float32))
     (slope,) = rv.gradients(rv.sum(rv.tanh(y) * t), [w[0]])
     program = check({"slope": slope}, {"x": x, "w": w})
