@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ranvier import dtypes, losses
+from ranvier import checks, dtypes, losses
 from ranvier.data.errors import DataError
 from ranvier.data.source import Split
 from ranvier.errors import InputError
@@ -22,11 +22,7 @@ from ranvier.training.settings import Form, form_of
 def check_counts(**counts: Any) -> None:
     """Refuse what is no whole number in range: 1 or more, for a seed 0 or more."""
     for name, value in counts.items():
-        least = 0 if name == "seed" else 1
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise InputError(f"{name} is {value!r}; use a whole number, {least} or more")
-        if value >= 1 << 63:
-            raise InputError(f"{name} is {value}; use a number below 2**63")
+        checks.whole_number(name, value, low=0 if name == "seed" else 1)
 
 
 def fitting(forms: Mapping[str, Form], split: Split) -> Split:
