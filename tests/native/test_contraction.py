@@ -222,7 +222,7 @@ def test_microkernel_stays_in_registers(name: str, register: str) -> None:
     machine = example_host(name)
     rows, vectors = max(plan_matmul((), 512, 512, 512, FLOAT32, machine).microkernels)
     module = ir.Module()
-    microkernel(module, machine, FLOAT32, rows, vectors).linkage = "external"
+    microkernel(module, machine, FLOAT32, rows, vectors, None).linkage = "external"
     text = assembly(str(module), machine)
     fma = [line for line in text.splitlines() if "vfmadd" in line]
     assert fma
@@ -232,9 +232,9 @@ def test_microkernel_stays_in_registers(name: str, register: str) -> None:
 
 def test_equal_microkernels_are_emitted_once() -> None:
     module = ir.Module()
-    first = microkernel(module, host(), FLOAT32, 4, 2)
-    assert microkernel(module, host(), FLOAT32, 4, 2) is first
-    assert microkernel(module, host(), FLOAT64, 4, 2) is not first
+    first = microkernel(module, host(), FLOAT32, 4, 2, None)
+    assert microkernel(module, host(), FLOAT32, 4, 2, None) is first
+    assert microkernel(module, host(), FLOAT64, 4, 2, None) is not first
 
 
 @pytest.mark.parametrize(("total", "pieces"), [(1, 1), (7, 3), (12, 4), (13, 12)])

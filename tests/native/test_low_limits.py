@@ -11,7 +11,14 @@ from dataclasses import replace
 import pytest
 from test_engines_agree import DTYPES, check_random
 
-from ranvier.engines.native import contraction_plan, group, loops, lower, winograd_plan
+from ranvier.engines.native import (
+    contraction_plan,
+    convolution_plan,
+    group,
+    loops,
+    lower,
+    winograd_plan,
+)
 from ranvier.engines.native import program as native
 from ranvier.engines.native.emit import cascade
 from ranvier.engines.native.host import host
@@ -21,8 +28,9 @@ LIMITS = {
     group: {"FULL_ROWS": 2},
     cascade: {"FAN": 2},
     loops: {"BLOCK_BYTES": 256},
-    winograd_plan: {"_FEWEST_CHANNELS": 1, "_SMALLEST_IMAGE": 1},
-    contraction_plan: {"_SEGMENT": 4, "_STACK_BYTES": 4096},
+    winograd_plan: {"_FEWEST_VECTORS": 0, "_SMALLEST_IMAGE": 1},
+    contraction_plan: {"_FEW_BLOCKS": 0, "_STACK_BYTES": 4096},
+    convolution_plan: {"_MANY_PANELS": 1, "_STACK_BYTES": 1024},
 }
 
 

@@ -9,7 +9,7 @@ never from the number of threads, so that every thread count yields the same bit
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd, prod
+from math import gcd, isqrt, prod
 from typing import Protocol
 
 from ranvier.dtypes import FLOATING, DType
@@ -33,9 +33,6 @@ LATENCY_SLOTS = 8
 _WORKERS = 4
 """Threads that a plan's tiles should at least keep busy; a constant, so that plans are equal."""
 
-_SEGMENT = 512
-"""How far in k the tiles of an A that overfills the L2 cache advance before others are worked."""
-
 _STACK_BYTES = 128 << 10
 """Stack that a thread spends on partial sums; threads of some systems have only 512 KB."""
 
@@ -45,6 +42,10 @@ _RUN_ROWS = 400
 Each may lie in a page of its own, as may those of two moments that the epilogue updates; a TLB
 has some 1,500 entries, and the operands need theirs.
 """
+
+
+_FEW_BLOCKS = 2
+"""Blocks of rows each of which may as well pack the panels of B that it needs."""
 
 
 class TileHost(Protocol):
@@ -163,6 +164,11 @@ class MatmulPlan:
         return self.reuses_a and not in_place
 
     @property
+    def packs_b(self) -> bool:
+        """Whether to pack B before the product: where many blocks of rows would each pack it."""
+        return self.rows.pieces > self.row_block * _FEW_BLOCKS
+
+    @property
     def packed_a_size(self) -> int:
         """Elements of the packed A."""
         return self.batches * self.m * self.k
@@ -198,8 +204,12 @@ def plan_matmul(
     rows, panels = choose_tiles(prod(batch), m, -(-n // lanes), k, lanes, dtype.itemsize, host)
     depth = _depth_blocks(rows, panels, k, lanes, dtype.itemsize, host)
     whole = m * k * dtype.itemsize <= host.l2_bytes // 2
-    segment = depth.pieces if whole else min(depth.pieces, max(1, _SEGMENT // depth.size))
-    longest = host.l2_bytes * 2 // 3 // (rows.size * depth.size * segment * dtype.itemsize)
+    budget = host.l2_bytes * 2 // 3 // dtype.itemsize
+    # A square block of A: its rows share panels of B, its depth what it costs to reload sums.
+    segment = (
+        depth.pieces if whole else min(depth.pieces, max(1, round(isqrt(budget) / depth.size)))
+    )
+    longest = budget // (rows.size * depth.size * segment)
     if depth.pieces == 1:
         longest = min(longest, _RUN_ROWS // rows.size)
     elif segment == depth.pieces:

@@ -32,6 +32,12 @@ FEW_SUMS = 16
 _FEW_USES = 8
 """A panel of B that no more tiles than this use is not worth packing."""
 
+_MANY_PANELS = 8
+"""Panels of B from which on it pays to pack the tiles of A, which each of them uses."""
+
+_STACK_BYTES = 128 << 10
+"""Stack that a thread spends on packed tiles of A; it is also a share of the L2 cache."""
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -184,6 +190,9 @@ class ConvolutionPlan:
     `packed` tells whether another kernel packs B: [group][panel][depth][column], columns padded
     with zeros to whole vectors. Sums: [chunk, group][panel][batch, row][column], padded likewise.
 
+    With `left_packed` each thread packs the tiles of A of a row block, for one segment, before it
+    works on them: [tile][depth][row].
+
     With `depth_lanes` above 1 vectors run along the innermost loop of the depth instead of along
     the columns, and `lanes` is 1: each element of C is summed up over the lanes at the end.
     """
@@ -198,6 +207,7 @@ class ConvolutionPlan:
     cut: Cut
     packed: bool
     inside: tuple[Inside, ...] = ()
+    left_packed: bool = False
     depth_lanes: int = 1
 
     @property
@@ -269,6 +279,11 @@ class ConvolutionPlan:
         return self.loops.groups * prod(self.loops.depth) * self.padded_n
 
     @property
+    def left_tile_size(self) -> int:
+        """Elements of the largest tile of A in the longest segment."""
+        return self.rows.size * self.segment_depth
+
+    @property
     def tile_size(self) -> int:
         """Elements of the largest tile, rounded up to whole vectors."""
         size = self.rows.size * self.panels.size * self.lanes
@@ -322,4 +337,8 @@ def plan_convolution(
         level -= 1
     fitting = max(1, longest // prod(loops.depth[level + 1 :]))
     cut = Cut(loops.depth[level], -(-loops.depth[level] // fitting))
-    return ConvolutionPlan(loops, dtype, lanes, rows, panels, tiles, level, cut, False)
+    plan = ConvolutionPlan(loops, dtype, lanes, rows, panels, tiles, level, cut, False)
+    longest = _STACK_BYTES // (plan.left_tile_size * dtype.itemsize)
+    if panels.pieces < _MANY_PANELS or loops.left.side != 1 or longest < 1:
+        return plan
+    return replace(plan, row_block=Cut(tiles, -(-tiles // longest)).size, left_packed=True)

@@ -20,6 +20,9 @@ from ranvier.errors import InputError
 VECTOR_BITS = "RANVIER_VECTOR_BITS"
 """The environment variable that asks for narrower vectors than an x86 processor has."""
 
+CACHE_LINE = 64
+"""Bytes of a cache line; where lines are longer, two requests for memory meet in one."""
+
 _L1_DEFAULT = 32 << 10
 _L2_DEFAULT = 512 << 10
 

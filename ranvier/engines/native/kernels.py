@@ -186,17 +186,18 @@ class MatmulKernel(BodyKernel):
     """A batched matrix product with pointwise work before its store.
 
     Operands lie as they are and are packed piece by piece when needed; where many panels reuse
-    the left one, another kernel has packed it into `packed`.
+    the left one, or many blocks of rows the right one, another kernel has packed it beforehand.
     """
 
     plan: MatmulPlan
     left: Operand
     right: Operand
-    packed: Place | None
+    packed_left: Place | None
+    packed_right: Place | None
     partial: Place | None
 
     def operands(self) -> tuple[Place, ...]:
-        return (self.packed or self.left.place, self.right.place)
+        return (self.packed_left or self.left.place, self.packed_right or self.right.place)
 
     def writes(self) -> Iterator[Place]:
         if self.partial is not None:
@@ -318,9 +319,10 @@ class BorderKernel(Kernel):
 
 @dataclass(frozen=True)
 class PackKernel(Kernel):
-    """A left operand copied into the order in which the micro-kernel reads it."""
+    """An operand, the left or the right one, in the order in which the micro-kernel reads it."""
 
     plan: MatmulPlan
+    right: bool
     operand: Operand
     packed: Place
 

@@ -11,11 +11,11 @@ from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ranvier.engines.native.host import CACHE_LINE
 from ranvier.engines.native.kernels import Place
 from ranvier.engines.native.order import Sequenced
 from ranvier.errors import GraphError
 
-LINE = 64
 PAGE = 4096
 
 
@@ -77,5 +77,5 @@ def _room(place: Place) -> int:
     An odd number of lines beyond a page keeps equal places from falling on the same cache
     sets.
     """
-    lines = -(-max(place.nbytes, 1) // LINE)
-    return (lines + (1 if place.nbytes >= PAGE and lines % 2 == 0 else 0)) * LINE
+    lines = -(-max(place.nbytes, 1) // CACHE_LINE)
+    return (lines + (1 if place.nbytes >= PAGE and lines % 2 == 0 else 0)) * CACHE_LINE

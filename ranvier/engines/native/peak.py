@@ -17,7 +17,7 @@ from ranvier.engines.native.cache import default_cache, ir_key
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.main import ENTRY, Call, Slot, emit_main
-from ranvier.engines.native.host import Host, host
+from ranvier.engines.native.host import CACHE_LINE, Host, host
 from ranvier.engines.native.jit import Loaded, compile_object, load
 from ranvier.engines.native.team import new_context, team
 from ranvier.graph.leaves import aligned_empty
@@ -27,9 +27,6 @@ _TURNS = 1 << 14
 
 _REPEATS = 5
 """Calls among which the measuring time is divided."""
-
-_LINE = 64
-"""Bytes of a cache line; each thread writes to one of its own."""
 
 
 def measure_peak(threads: int, dtype: DType = float32, seconds: float = 0.05) -> float:
@@ -53,7 +50,7 @@ class PeakLoop:
         self.threads = threads
         self.flops = 2 * _TURNS * _accumulators(machine) * machine.lanes(dtype) * threads
         self._address = _code(dtype).address(ENTRY)
-        self._sums = aligned_empty((threads * _LINE,), np.dtype(np.uint8))
+        self._sums = aligned_empty((threads * CACHE_LINE,), np.dtype(np.uint8))
         self._factors = aligned_empty((2,), dtype)
         self._factors[:] = 0.5, 1.0  # x <- x / 2 + 1 stays finite and never denormal
         self._context = new_context(2)
@@ -106,7 +103,7 @@ def _emit_loop(module: Value, machine: Host, dtype: DType) -> Value:
     with e.carried_loop(b, 0, _TURNS, 1, first) as state:
         state.values = [e.fused_multiply_add(b, x, factor, addend) for x in state.values]
     total = functools.reduce(b.fadd, state.values)
-    line = e.element(b, e.buffer(b, table, 1), e.mul(b, thread, _LINE), e.I8)
+    line = e.element(b, e.buffer(b, table, 1), e.mul(b, thread, CACHE_LINE), e.I8)
     b.store(total, line, align=machine.vector_bytes)
     b.ret_void()
     return function

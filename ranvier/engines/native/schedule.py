@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from ranvier.engines.native.across_images import across_images, beyond_border, inside
 from ranvier.engines.native.bodies import write_body
-from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost, plan_matmul
+from ranvier.engines.native.contraction_plan import Cut, MatmulPlan, TileHost, plan_matmul
 from ranvier.engines.native.convolution_plan import (
     ConvolutionPlan,
     Loops,
@@ -258,12 +258,15 @@ class _Builder:
             return
         plan = plan_matmul(batch, m, n, k, node.dtype, self.host)
         left, right = map(self._operand, node.inputs)
-        packed = self._pack(i, plan, left) if plan.packs_a(*left.at.terms[-2:]) else None
+        packs_left = plan.packs_a(*left.at.terms[-2:])
+        packed_left = self._pack_left(i, plan, left) if packs_left else None
+        packed_right = self._pack_right(i, plan, right) if plan.packs_b else None
         partial = None
         if plan.partial_size:
             partial = Place("temporary", f"partial{i}", (plan.partial_size,), node.dtype)
         nodes = tuple(draft.anchors)
-        kernel = MatmulKernel(f"matmul{i}", nodes, body, plan, left, right, packed, partial)
+        packed = packed_left, packed_right
+        kernel = MatmulKernel(f"matmul{i}", nodes, body, plan, left, right, *packed, partial)
         self.built.append(kernel)
 
     def _convolution(self, i: int, draft: Draft) -> None:
@@ -366,13 +369,22 @@ class _Builder:
         assert read.axes is not None
         return Operand(self.places[read.node], inset.position(read.axes))
 
-    def _pack(self, i: int, plan: MatmulPlan, operand: Operand) -> Place:
+    def _pack_left(self, i: int, plan: MatmulPlan, operand: Operand) -> Place:
+        packed = Place("temporary", f"left{i}", (plan.packed_a_size,), plan.dtype)
+        return self._pack(plan.rows, PackKernel(f"pack{i}", (), plan, False, operand, packed))
+
+    def _pack_right(self, i: int, plan: MatmulPlan, operand: Operand) -> Place:
+        packed = Place("temporary", f"right{i}", (plan.packed_b_size,), plan.dtype)
+        kernel = PackKernel(f"pack_right{i}", (), plan, True, operand, packed)
+        return self._pack(plan.panels, kernel)
+
+    def _pack(self, cut: Cut, kernel: PackKernel) -> Place:
         """Return the packed operand, from an earlier kernel where the same one was packed."""
-        key = (operand, plan.batch, plan.m, plan.k, plan.rows, plan.depth)
+        plan = kernel.plan
+        key = (kernel.operand, kernel.right, plan.batch, cut, plan.depth)
         if key not in self.packs:
-            packed = Place("temporary", f"left{i}", (plan.packed_a_size,), plan.dtype)
-            self.packs[key] = PackKernel(f"pack{i}", (), plan, operand, packed)
-            self.built.append(self.packs[key])
+            self.packs[key] = kernel
+            self.built.append(kernel)
         return self.packs[key].packed
 
 

@@ -20,10 +20,10 @@ from ranvier.graph.tensor import Shape
 POINTS = 16
 """The elements of a transformed tile."""
 
-_FEWEST_CHANNELS = 32
-"""With fewer channels in or out the transforms cost more than they save."""
+_FEWEST_VECTORS = 2
+"""With fewer vectors of channels in or out the transforms cost more than they save."""
 
-_SMALLEST_IMAGE = 12
+_SMALLEST_IMAGE = 8
 """Smaller images have too few tiles for the larger weights."""
 
 _LARGEST_WEIGHTS = 1 << 16
@@ -133,7 +133,7 @@ def plan_winograd(
     simple = (geometry.stride, geometry.dilation, geometry.groups) == ((1, 1), (1, 1), 1)
     if not simple or weights[:2] != (3, 3) or x.terms[3] != 1:
         return None
-    if channels % lanes or outputs % lanes or min(channels, outputs) < _FEWEST_CHANNELS:
+    if channels % lanes or outputs % lanes or min(channels, outputs) < _FEWEST_VECTORS * lanes:
         return None
     if min(height, width) < _SMALLEST_IMAGE or channels * outputs > _LARGEST_WEIGHTS:
         return None

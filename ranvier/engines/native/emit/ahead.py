@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from ranvier.engines.native.contraction_plan import MatmulPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
-from ranvier.engines.native.emit.microkernel import UNROLL
+from ranvier.engines.native.emit.microkernel import turn_steps
 from ranvier.engines.native.emit.pack import Operand, panel_origin, side_b
-
-_LINE = 64
-"""Bytes of a cache line."""
+from ranvier.engines.native.host import CACHE_LINE
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,13 @@ class Coming:
 def lines_ahead(
     b: Value, plan: MatmulPlan, operand: Operand, source: Value, coming: Coming, tile: Value
 ) -> tuple[Value, Value, Value]:
-    """The lines that the run's `tile`-th tile asks for: (first, step in elements, number - 1).
+    """The lines that the run's `tile`-th tile asks for: (first, step, last), as `microkernel` says.
 
     Tiles beyond those needed ask for their first line over and over, which costs nothing.
     """
-    line = _LINE // plan.dtype.itemsize
+    line = CACHE_LINE // plan.dtype.itemsize
     width, depth = plan.panels.size * plan.lanes, plan.depth.size
+    turn = turn_steps(plan.rows.size, plan.panels.size)
     origin = panel_origin(
         b,
         side_b(plan),
@@ -47,15 +46,18 @@ def lines_ahead(
     )
     if operand.outer_stride == 1:  # each tile one line of the rows in a part of the depth
         lines, step = -(-width // line), operand.depth_stride
-        count = -(-depth // UNROLL)
+        count = -(-depth // turn)
         part = e.mul(b, e.div(b, tile, lines), count)
         inside = e.add(b, e.mul(b, part, step), e.mul(b, e.rem(b, tile, lines), line))
-        tiles = lines * UNROLL
+        tiles = lines * turn
     else:  # each tile a line of all columns; where tiles are few, some lines stay out
         lines, step, count = -(-depth // line), operand.outer_stride, width
-        apart = -(-lines // plan.row_block)
-        inside = e.mul(b, tile, line * apart)
-        tiles = -(-lines // apart)
+        skip = -(-lines // plan.row_block)
+        inside = e.mul(b, tile, line * skip)
+        tiles = -(-lines // skip)
     needed = b.icmp_signed("<", tile, e.i64(tiles))
     first = e.element(b, source, e.add(b, origin, inside), e.element_type(plan.dtype))
-    return first, b.select(needed, e.i64(step), e.i64(0)), e.i64(count - 1)
+    apart = step * plan.dtype.itemsize
+    # A turn is no more steps than an element has bytes.
+    step_of_k = b.select(needed, e.i64(apart // turn), e.i64(0))
+    return first, step_of_k, e.i64(apart * (count - 1))

@@ -160,11 +160,11 @@ def _left_tile(
     return tile, e.piece_size(b, plan.rows, piece)
 
 
-def _row_step(operand: int | Operand) -> int:
-    """How far the rows of a tile of A lie apart, in elements; 1 where it is packed."""
+def _row_step(operand: int | Operand) -> int | None:
+    """How far the rows of a tile of A lie apart, in elements; None where it is packed."""
     if isinstance(operand, Operand) and operand.contiguous:
         return operand.outer_stride
-    return 1
+    return None
 
 
 def _pack(
@@ -267,7 +267,7 @@ def _call_microkernel(
     plan: MatmulPlan,
     rows: Value,
     vectors: Value,
-    row_step: int,
+    row_step: int | None,
     arguments: list[Value],
 ) -> None:
     """Call the micro-kernel of the tile's rows and vectors, whose rows of A lie so far apart."""

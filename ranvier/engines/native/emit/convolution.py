@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 from llvmlite import ir
@@ -12,30 +11,24 @@ from ranvier.engines.native.convolution_plan import ConvolutionPlan, merged_dept
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import Epilogue
-from ranvier.engines.native.emit.microkernel import AlongDepth, Unpacked, strided_microkernel
-from ranvier.engines.native.emit.panel import Strides, pack_panel
+from ranvier.engines.native.emit.convolution_pack import (
+    Memory,
+    Run,
+    batch_offset,
+    origin_of_a,
+    pack_tiles_of_a,
+    packed_tile_of_a,
+    panel_of_b,
+    rows_of_a,
+    segment_count,
+)
+from ranvier.engines.native.emit.microkernel import (
+    AlongDepth,
+    Unpacked,
+    microkernel,
+    strided_microkernel,
+)
 from ranvier.graph.tensor import Shape
-
-
-@dataclass(frozen=True)
-class _Run:
-    """Tiles that follow each other, [first, stop), with one panel of one matrix B."""
-
-    chunk: Value
-    group: Value
-    panel: Value
-    first: Value
-    stop: Value
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """Addresses: the operands, room for a panel of B (None where none is packed), and the sums."""
-
-    left: Value
-    right: Value
-    room: Value | None
-    sums: Value
 
 
 def emit_convolution(
@@ -59,8 +52,14 @@ def emit_convolution(
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     width = plan.panels.size * plan.lanes
     sums = _stack(b, plan, plan.tile_size) if partial is None else e.buffer(b, table, partial)
-    room = None if plan.packed or plan.in_place else _stack(b, plan, plan.segment_depth * width)
-    memory = _Memory(e.buffer(b, table, left), e.buffer(b, table, right), room, sums)
+    panel, tiles, held = None, None, b.alloca(e.I64)
+    if not plan.packed and not plan.in_place:
+        panel = _stack(b, plan, plan.segment_depth * width)
+    if plan.left_packed:
+        tiles = _stack(b, plan, plan.row_block * plan.left_tile_size)
+    b.store(e.i64(-1), held)
+    operands = e.buffer(b, table, left), e.buffer(b, table, right)
+    memory = Memory(*operands, sums, panel, tiles, held)
     start, stop = e.share(b, plan.units, thread, threads)
     with (
         e.loop(b, 0, plan.segments) as segment,
@@ -68,35 +67,10 @@ def emit_convolution(
     ):
         run = _run_at(b, plan, state.index, stop)
         state.step = b.sub(run.stop, run.first)
-        panel = _panel_of_b(b, plan, memory, run, segment)
-        _emit_run(b, host, plan, memory, run, panel, segment, table, epilogue)
-    b.ret_void()
-    return kernel
-
-
-def emit_pack_weights(
-    module: Value, plan: ConvolutionPlan, source: int, target: int, name: str
-) -> Value:
-    """The kernel `name` that packs B from buffer `source` into buffer `target`."""
-    kernel = ir.Function(module, e.KERNEL_TYPE, name)
-    kernel.linkage = "internal"
-    table, thread, threads = kernel.args
-    b = ir.IRBuilder(kernel.append_basic_block("entry"))
-    scalar, loops = e.element_type(plan.dtype), plan.loops
-    weights, packed = e.buffer(b, table, source), e.buffer(b, table, target)
-    outer, middle, inner = loops.depth
-    units = loops.groups * plan.panels.pieces * outer * middle
-    start, stop = e.share(b, units, thread, threads)
-    with e.loop(b, start, stop) as unit:
-        column, above = e.rem(b, unit, middle), e.div(b, unit, middle)
-        row, above = e.rem(b, above, outer), e.div(b, above, outer)
-        panel, group = e.rem(b, above, plan.panels.pieces), e.div(b, above, plan.panels.pieces)
-        depth = e.mul(b, e.add(b, e.mul(b, row, middle), column), inner)
-        at = e.add(b, _packed_panel(b, plan, group, panel), e.mul(b, depth, _width(b, plan, panel)))
-        index = e.add(b, e.mul(b, group, loops.right.group), loops.right.offset)
-        index = e.add(b, index, e.mul(b, row, loops.right.depth[0]))
-        index = e.add(b, index, e.mul(b, column, loops.right.depth[1]))
-        _copy(b, plan, weights, index, e.element(b, packed, at, scalar), panel, e.i64(inner))
+        if plan.left_packed:
+            pack_tiles_of_a(b, plan, memory, run, segment)
+        right_panel = panel_of_b(b, plan, memory, run, segment)
+        _emit_run(b, host, plan, memory, run, right_panel, segment, table, epilogue)
     b.ret_void()
     return kernel
 
@@ -108,42 +82,7 @@ def _stack(b: Value, plan: ConvolutionPlan, size: int) -> Value:
     return room
 
 
-def _width(b: Value, plan: ConvolutionPlan, panel: Value) -> Value:
-    """The columns of a panel, padding included."""
-    return e.mul(b, e.piece_size(b, plan.panels, panel), plan.lanes)
-
-
-def _packed_panel(b: Value, plan: ConvolutionPlan, group: Value, panel: Value) -> Value:
-    """Where in the packed B a panel begins."""
-    columns = e.mul(b, e.piece_start(b, plan.panels, panel), plan.lanes)
-    columns = e.add(b, columns, e.mul(b, group, plan.padded_n))
-    return e.mul(b, columns, plan.packed_size // (plan.loops.groups * plan.padded_n))
-
-
-def _copy(
-    b: Value,
-    plan: ConvolutionPlan,
-    source: Value,
-    index: Value,
-    target: Value,
-    panel: Value,
-    depth: Value,
-) -> None:
-    """Pack `depth` steps of the innermost loop of B, from element `index` on, for one panel."""
-    loops = plan.loops
-    first = e.mul(b, e.piece_start(b, plan.panels, panel), plan.lanes)
-    padded = _width(b, plan, panel)
-    width = e.minimum(b, padded, b.sub(e.i64(loops.columns), first))
-    index = e.add(b, index, e.mul(b, first, loops.right.side))
-    address = e.element(b, source, index, e.element_type(plan.dtype))
-    widths = [plan.panels.length(piece) * plan.lanes for piece in range(plan.panels.pieces)]
-    known = {size: size for size in widths[:-1]}
-    known[widths[-1] - plan.padded_n + loops.columns] = widths[-1]
-    strides = Strides(loops.right.side, loops.right.depth[-1])
-    pack_panel(b, plan.dtype, plan.lanes, strides, known, (address, target, width, padded, depth))
-
-
-def _run_at(b: Value, plan: ConvolutionPlan, unit: Value, end: Value) -> _Run:
+def _run_at(b: Value, plan: ConvolutionPlan, unit: Value, end: Value) -> Run:
     """The run of tiles that begins at `unit`, as far as it reaches before `end`.
 
     Units are ordered by chunk, group, row block, panel, tile.
@@ -157,59 +96,15 @@ def _run_at(b: Value, plan: ConvolutionPlan, unit: Value, end: Value) -> _Run:
     panel, tile = e.div(b, inside, height), e.rem(b, inside, height)
     count = e.minimum(b, b.sub(height, tile), b.sub(end, unit))
     first = e.add(b, above, tile)
-    return _Run(chunk, group, panel, first, e.add(b, first, count))
-
-
-def _segment_origin(
-    b: Value, plan: ConvolutionPlan, segment: Value, steps: tuple[int, ...]
-) -> Value:
-    """How far a segment's first element lies from that of the whole depth."""
-    piece, turn = e.rem(b, segment, plan.cut.pieces), e.div(b, segment, plan.cut.pieces)
-    origin = e.mul(b, e.piece_start(b, plan.cut, piece), steps[plan.level])
-    for level in reversed(range(plan.level)):
-        count = plan.loops.depth[level]
-        origin = e.add(b, origin, e.mul(b, e.rem(b, turn, count), steps[level]))
-        turn = e.div(b, turn, count)
-    return origin
-
-
-def _segment_count(b: Value, plan: ConvolutionPlan, segment: Value) -> Value:
-    """The turns of the loop at `plan.level` in a segment."""
-    return e.piece_size(b, plan.cut, e.rem(b, segment, plan.cut.pieces))
-
-
-def _panel_of_b(
-    b: Value, plan: ConvolutionPlan, memory: _Memory, run: _Run, segment: Value
-) -> Value:
-    """The address of a panel of B, packed here and now where it was not packed before."""
-    scalar, loops = e.element_type(plan.dtype), plan.loops
-    if plan.packed:
-        return e.element(b, memory.right, _packed_panel(b, plan, run.group, run.panel), scalar)
-    index = e.add(b, e.mul(b, run.chunk, loops.right.chunk), loops.right.offset)
-    index = e.add(b, index, e.mul(b, run.group, loops.right.group))
-    if memory.room is None:
-        first = e.mul(b, e.piece_start(b, plan.panels, run.panel), plan.lanes * loops.right.side)
-        return e.element(b, memory.right, e.add(b, index, first), scalar)
-    index = e.add(b, index, _segment_origin(b, plan, segment, loops.right.depth))
-    counts: list[Value | int] = [1, 1, 1]
-    counts[plan.level] = _segment_count(b, plan, segment)
-    counts[plan.level + 1 :] = loops.depth[plan.level + 1 :]
-    width = _width(b, plan, run.panel)
-    with e.loop(b, 0, counts[0]) as i, e.loop(b, 0, counts[1]) as j:
-        at = e.add(b, index, e.mul(b, i, loops.right.depth[0]))
-        at = e.add(b, at, e.mul(b, j, loops.right.depth[1]))
-        depth = e.mul(b, e.add(b, e.mul(b, i, counts[1]), j), counts[2])
-        target = e.element(b, memory.room, e.mul(b, depth, width), scalar)
-        _copy(b, plan, memory.right, at, target, run.panel, e.as_i64(counts[2]))
-    return memory.room
+    return Run(chunk, group, panel, first, e.add(b, first, count))
 
 
 def _emit_run(
     b: Value,
     host: TileHost,
     plan: ConvolutionPlan,
-    memory: _Memory,
-    run: _Run,
+    memory: Memory,
+    run: Run,
     panel: Value,
     segment: Value,
     table: Value,
@@ -222,20 +117,17 @@ def _emit_run(
     width = e.mul(b, vectors, plan.lanes)
     columns = e.minimum(b, width, b.sub(e.i64(loops.columns), first_column))
     column = e.add(b, first_column, e.mul(b, run.group, loops.columns))
-    above = e.add(b, e.mul(b, run.chunk, loops.left.chunk), loops.left.offset)
-    above = e.add(b, above, e.mul(b, run.group, loops.left.group))
-    above = e.add(b, above, _segment_origin(b, plan, segment, loops.left.depth))
+    above = origin_of_a(b, plan, run, segment)
     nest = _nest(b, plan, segment, width)
+    depth = e.mul(b, e.mul(b, nest[0], nest[2]), nest[4])
     matrix = e.add(b, e.mul(b, run.chunk, loops.groups), run.group)
     sums = e.mul(b, matrix, plan.batches * plan.m * plan.padded_n)
     sums = e.add(b, sums, e.mul(b, first_column, plan.batches * plan.m))
     last = b.icmp_signed("==", segment, e.i64(plan.segments - 1))
     with e.loop(b, run.first, run.stop) as tile:
-        piece, batch = e.rem(b, tile, plan.rows.pieces), e.div(b, tile, plan.rows.pieces)
-        row, rows = e.piece_start(b, plan.rows, piece), e.piece_size(b, plan.rows, piece)
-        # Lines lie in one tile, whose first row is 0.
-        index = e.add(b, above, e.mul(b, row, loops.left.side))
-        index = e.add(b, index, _batch_offset(b, loops.batch, loops.left.batch, batch))
+        batch = e.div(b, tile, plan.rows.pieces)
+        row, rows, moved = rows_of_a(b, plan, tile)
+        index = e.add(b, above, moved)
         cell = memory.sums
         if plan.segments > 1:
             before = e.add(b, e.mul(b, batch, plan.m), row)
@@ -247,13 +139,17 @@ def _emit_run(
                 b.call(epilogue.prefetch, part)
         place, part_nest = e.i64(0), nest
         if loops.right.batch:
-            place = _batch_offset(b, loops.batch, loops.right.batch, batch)
+            place = batch_offset(b, loops.batch, loops.right.batch, batch)
         if plan.inside:
             forward, skipped, part_nest = _inside_border(b, plan, batch, width, nest)
             index, place = e.add(b, index, forward), e.add(b, place, skipped)
         factor = e.element(b, panel, place, scalar)
-        source = e.element(b, memory.left, index, scalar)
-        arguments = [source, factor, cell, segment, *part_nest]
+        if plan.left_packed:
+            source = packed_tile_of_a(b, plan, memory, tile)
+            arguments = [source, e.i64(0), factor, depth, cell, segment, factor, *[e.i64(0)] * 2]
+        else:
+            source = e.element(b, memory.left, index, scalar)
+            arguments = [source, factor, cell, segment, *part_nest]
         _call_microkernel(b, host, plan, rows, vectors, arguments)
         with b.if_then(last):
             b.call(epilogue.finish, part)
@@ -274,7 +170,7 @@ def _nest(b: Value, plan: ConvolutionPlan, segment: Value, width: Value) -> list
         pairs = [n for pair in zip(counts, steps, strict=True) for n in pair]
         return [e.i64(n) for n in (*pairs, *others[:2])]
     found = [e.i64(counts[level] if level > plan.level else 1) for level in range(3)]
-    found[plan.level] = _segment_count(b, plan, segment)
+    found[plan.level] = segment_count(b, plan, segment)
     return _packed_nest(b, found, [e.i64(n) for n in steps], width)
 
 
@@ -331,15 +227,6 @@ def _positive(b: Value, value: Value) -> Value:
     return b.select(b.icmp_signed("<", value, e.i64(0)), e.i64(0), value)
 
 
-def _batch_offset(b: Value, counts: Shape, steps: tuple[int, ...], batch: Value) -> Value:
-    """How far an operand moves to the flattened batch number."""
-    offset = e.i64(0)
-    for count, step in zip(reversed(counts), reversed(steps), strict=True):
-        offset = e.add(b, offset, e.mul(b, e.rem(b, batch, count), step))
-        batch = e.div(b, batch, count)
-    return offset
-
-
 def _in_place_nest(plan: ConvolutionPlan) -> tuple[Shape, Shape, Shape]:
     """The counts of the loops of the depth and the steps of A and of a B that is not packed."""
     counts, left, right = plan.loops.depth, plan.loops.left.depth, plan.loops.right.depth
@@ -372,8 +259,13 @@ def _call_microkernel(
     """Call the micro-kernel whose tile has the given rows and vectors."""
     offsets = plan.loops.row_offsets
     for height, width in plan.microkernels:
-        layout = _layout_of_b(plan, width)
-        kernel = strided_microkernel(b.module, host, plan.dtype, offsets[:height], width, layout)
+        if plan.left_packed:
+            kernel = microkernel(b.module, host, plan.dtype, height, width, None)
+        else:
+            layout = _layout_of_b(plan, width)
+            kernel = strided_microkernel(
+                b.module, host, plan.dtype, offsets[:height], width, layout
+            )
         fits = b.and_(
             b.icmp_signed("==", rows, e.i64(height)), b.icmp_signed("==", vectors, e.i64(width))
         )

@@ -24,6 +24,7 @@ from ranvier.engines.native.emit.body import (
 from ranvier.engines.native.emit.builder import I8, I64, PTR, Value
 from ranvier.engines.native.emit.contraction import EPILOGUE_TYPE, Epilogue
 from ranvier.engines.native.emit.rows import delinearized
+from ranvier.engines.native.host import CACHE_LINE
 from ranvier.engines.native.indexmap import Affine
 from ranvier.engines.native.kernels import (
     Body,
@@ -38,9 +39,6 @@ from ranvier.engines.native.loops import coalesced
 from ranvier.engines.native.winograd_plan import WinogradPlan
 
 ContractionKernel: TypeAlias = MatmulKernel | ConvolutionKernel | WinogradKernel
-
-LINE = 64
-"""Bytes of a cache line."""
 
 
 def emit_epilogue(
@@ -71,7 +69,7 @@ def _emit_prefetch(
     row_by_row = []
     for place, at in _rows_touched(body):
         step = at.terms[body.rows - 1]
-        if _one_dimension(kernel, body) and 0 < step * place.dtype.itemsize <= LINE:
+        if _one_dimension(kernel, body) and 0 < step * place.dtype.itemsize <= CACHE_LINE:
             length = e.add(b, e.mul(b, b.sub(rows, e.i64(1)), step), columns)
             _ask_for(
                 b,
@@ -94,14 +92,14 @@ def _ask_for(b: Value, base: Value, place: Place, first: Value, count: Value | i
     """Prefetch the lines of `count` elements from element `first` on."""
     size = place.dtype.itemsize
     if isinstance(count, int):  # the last element's line may be that of the one before
-        steps = [*range(0, count * size - 1, LINE), count * size - 1]
+        steps = [*range(0, count * size - 1, CACHE_LINE), count * size - 1]
         for byte in steps:
             address = e.element(b, base, e.add(b, e.mul(b, first, size), byte), I8)
             e.prefetch(b, address, level=2)
         return
     start = b.add(b.ptrtoint(base, I64), e.mul(b, first, size))
-    ahead = b.and_(start, e.i64(LINE - 1))
-    with e.loop(b, 0, b.add(ahead, e.mul(b, count, size)), LINE) as byte:
+    ahead = b.and_(start, e.i64(CACHE_LINE - 1))
+    with e.loop(b, 0, b.add(ahead, e.mul(b, count, size)), CACHE_LINE) as byte:
         line = b.add(b.sub(start, ahead), byte)
         e.prefetch(b, b.inttoptr(line, PTR), level=2)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -18,10 +19,14 @@ from ranvier.dtypes import DType
 from ranvier.engines.native.contraction_plan import TileHost
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
+from ranvier.engines.native.host import CACHE_LINE
 
-UNROLL = 2
-"""Steps in k per turn through packed operands; more only lengthens compilation, as the
-multiply-adds already bind. Through strided ones one is best: their loops are often short."""
+_TURN, _SHORT_TURN = 40, 28
+"""Multiply-adds of a turn through k that outweigh the loop itself, its counters and its requests
+for memory; fewer where the loop is often short, as through strided operands."""
+
+_MOST_STEPS = 4
+"""Steps in a turn; more only lengthen compilation."""
 
 _AHEAD = 16
 """How many steps in k ahead of its use A, which streams from the L2 cache, is asked for."""
@@ -31,22 +36,21 @@ Fetch = Callable[[Value, Value], tuple[list[Value], list[Value]]]
 
 
 def microkernel(
-    module: Value, host: TileHost, dtype: DType, rows: int, vectors: int, row_step: int = 1
+    module: Value, host: TileHost, dtype: DType, rows: int, vectors: int, row_step: int | None
 ) -> Value:
     """The function that computes one tile from A and packed B, emitted once per module.
 
     A's rows lie `row_step` elements apart, a number known here, so that all of them share one
-    address register; 1 where A is packed.
+    address register; or A is packed, [k][rows], and that is None.
 
-    Its arguments: ptr a, column k of the tile at a + k * step; i64 step, in elements: `rows`
+    Its arguments: ptr a, column k of the tile at a + k * step; i64 step, in elements, of no use
     where A is packed; ptr b [k][vectors * lanes]; i64 k; ptr tile, row-major
     [rows][vectors * lanes], aligned like a vector; i64 accumulate, 0 to overwrite the tile and
-    anything else to add to it; ptr ahead, i64 step in elements and i64 last, lines to ask for:
-    each turn of `UNROLL` steps asks for the next one, and again for number `last` from then on.
+    anything else to add to it; ptr ahead, i64 step and i64 last, in bytes, lines to ask for: a
+    turn of `turn_steps` that begins with k asks for the one at ahead + min(k * step, last).
     """
     name = f"tile_{dtype.name}_{rows}x{vectors}"
-    if row_step != 1:
-        name += f"_by{row_step}"
+    name += "" if row_step is None else f"_by{row_step}"
     found = module.globals.get(name)
     if found is not None:
         return found
@@ -57,17 +61,25 @@ def microkernel(
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
     cells = _cells(b, tile, rows * vectors, vector)
     sums = [ir.Constant(vector, None)] * len(cells)
-    offsets = tuple(row * row_step for row in range(rows))
-    steps = _Rows(a, step, rhs, dtype, offsets, vectors, vector)
+    offsets = tuple(row * (1 if row_step is None else row_step) for row in range(rows))
+    column_step = e.i64(rows) if row_step is None else step
+    source = _Rows(a, column_step, rhs, dtype, offsets, vectors, vector)
+    unroll = turn_steps(rows, vectors)
 
     def ask(k: Value) -> None:
-        line = e.minimum(b, b.lshr(k, e.i64(UNROLL.bit_length() - 1)), last)
-        e.prefetch(b, e.element(b, ahead, e.mul(b, line, ahead_step), vector.element), level=2)
+        source.ask_for_left(b, k, unroll)
+        line = e.minimum(b, e.mul(b, k, ahead_step), last)
+        e.prefetch(b, e.element(b, ahead, line, e.I8), level=2)
 
-    sums = _outer_products(b, sums, depth, steps.fetch, UNROLL, ask)
+    sums = _outer_products(b, sums, depth, source.fetch, unroll, ask)
     _store_tile(b, sums, cells, accumulate)
     b.ret_void()
     return kernel
+
+
+def turn_steps(rows: int, vectors: int, least: int = _TURN) -> int:
+    """The steps in k of a turn with at least so many multiply-adds: 1, 2, or at most 4."""
+    return min(_MOST_STEPS, 1 << (-(-least // (rows * vectors)) - 1).bit_length())
 
 
 @dataclass(frozen=True)
@@ -124,7 +136,7 @@ def strided_microkernel(
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
     along = isinstance(layout, AlongDepth)
-    count = len(offsets) * vectors
+    count, unroll = len(offsets) * vectors, turn_steps(len(offsets), vectors, _SHORT_TURN)
     cells = _cells(b, tile, -(-count // vector.count) if along else count, vector)
     start = [ir.Constant(vector, None)] * count
     with e.carried_loop(b, 0, nest[0], 1, start) as outer:
@@ -136,8 +148,13 @@ def strided_microkernel(
                 for base, index in ((a, left), (rhs, right))
             )
             source = _Rows(left, nest[5], right, dtype, offsets, vectors, vector, layout)
-            fetch = source.fetch_along_depth if along else source.fetch
-            middle.values = _outer_products(b, middle.values, nest[4], fetch)
+            if along:
+                middle.values = _outer_products(b, middle.values, nest[4], source.fetch_along_depth)
+            else:
+                ask = partial(source.ask_for_left, b, steps=unroll)
+                middle.values = _outer_products(
+                    b, middle.values, nest[4], source.fetch, unroll, ask
+                )
         outer.values = middle.values
     sums = lane_sums(b, outer.values) if along else outer.values
     _store_tile(b, sums, cells, accumulate)
@@ -158,13 +175,25 @@ class _Rows:
     vector: Value
     layout: Unpacked | AlongDepth | None = None
 
+    def ask_for_left(self, b: Value, k: Value, steps: int) -> None:
+        """Ask for the columns of A, so many, that are used some time after column k."""
+        if self.offsets[-1] >= len(self.offsets):  # the next columns lie in the same lines
+            return
+        first = self._column(b, e.add(b, k, _AHEAD))
+        places: list[Value | int] = [e.mul(b, self.step, i) for i in range(steps)]
+        if isinstance(self.step, ir.Constant):  # packed: the columns follow each other
+            line = CACHE_LINE // self.dtype.itemsize
+            places = list(range(0, steps * len(self.offsets), line))
+        for place in places:
+            e.prefetch(b, e.element(b, first, place, self.vector.element))
+
+    def _column(self, b: Value, k: Value) -> Value:
+        return e.element(b, self.a, e.mul(b, k, self.step), self.vector.element)
+
     def fetch(self, b: Value, k: Value) -> tuple[list[Value], list[Value]]:
         """The scalars of column k of A and the vectors of row k of B."""
         scalar, size = self.vector.element, self.dtype.itemsize
-        column = e.element(b, self.a, e.mul(b, k, self.step), scalar)
-        if self.offsets[-1] < len(self.offsets):  # else the next columns lie in the same lines
-            ahead = e.element(b, column, e.mul(b, self.step, _AHEAD), scalar)
-            e.prefetch(b, ahead, write=False)
+        column = self._column(b, k)
         if isinstance(self.layout, Unpacked):
             right = self._unpacked(b, k, self.layout)
         else:
@@ -178,7 +207,7 @@ class _Rows:
         """The k-th vectors of A's rows and of B's columns."""
         assert isinstance(self.layout, AlongDepth)
         scalar, size = self.vector.element, self.dtype.itemsize
-        row = e.element(b, self.a, e.mul(b, k, self.step), scalar)
+        row = self._column(b, k)
         column = e.element(b, self.rhs, e.mul(b, k, self.vector.count), scalar)
         left = [e.element(b, row, offset, scalar) for offset in self.offsets]
         right = [e.element(b, column, offset, scalar) for offset in self.layout.columns]
@@ -225,7 +254,8 @@ def _tile_function(module: Value, name: str, arguments: list[Value]) -> Value:
 def _cells(b: Value, tile: Value, count: int, vector: Value) -> list[Value]:
     """The addresses of a tile's vectors, asked for ahead of the store."""
     cells = [e.element(b, tile, cell, vector) for cell in range(count)]
-    for cell in cells:
+    size = vector.count * (4 if vector.element == ir.FloatType() else 8)
+    for cell in cells[:: max(1, CACHE_LINE // size)]:
         e.prefetch(b, cell, write=True)
     return cells
 

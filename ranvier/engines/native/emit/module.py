@@ -10,11 +10,12 @@ from ranvier.engines.native import kernels
 from ranvier.engines.native.emit.border import emit_border
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import emit_matmul
-from ranvier.engines.native.emit.convolution import emit_convolution, emit_pack_weights
+from ranvier.engines.native.emit.convolution import emit_convolution
+from ranvier.engines.native.emit.convolution_pack import emit_pack_weights
 from ranvier.engines.native.emit.epilogue import emit_epilogue
 from ranvier.engines.native.emit.indexing import emit_indexing
 from ranvier.engines.native.emit.main import Barrier, Call, Step, emit_main
-from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a
+from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a, side_b
 from ranvier.engines.native.emit.rows import emit_rows
 from ranvier.engines.native.emit.winograd import emit_winograd, emit_winograd_weights
 from ranvier.engines.native.host import Host
@@ -59,8 +60,9 @@ def _emit_kernel(
         case IndexKernel():
             return emit_indexing(module, host, kernel, slots, name)
         case PackKernel():
-            operand = _strided(kernel.operand, slots, columns=False)
-            return emit_pack(module, side_a(kernel.plan), operand, slots[kernel.packed], name)
+            side = side_b(kernel.plan) if kernel.right else side_a(kernel.plan)
+            operand = _strided(kernel.operand, slots, kernel.right)
+            return emit_pack(module, side, operand, slots[kernel.packed], name)
         case BorderKernel():
             return emit_border(module, kernel, slots[kernel.place], name)
         case WinogradWeightsKernel():
@@ -81,16 +83,21 @@ def _emit_kernel(
         case MatmulKernel():
             epilogue = emit_epilogue(module, kernel, slots, f"{name}_epilogue")
             partial = None if kernel.partial is None else slots[kernel.partial]
-            left: int | Operand = _strided(kernel.left, slots, columns=False)
-            if kernel.packed is not None:
-                left = slots[kernel.packed]
-            right = _strided(kernel.right, slots, columns=True)
+            left, right = (_matrix(kernel, slots, side) for side in (False, True))
             return emit_matmul(module, host, kernel.plan, left, right, partial, epilogue, name)
     raise CompileError(f"there is no emitter for {type(kernel).__name__}")
 
 
-def _strided(operand: kernels.Operand, slots: Mapping[Place, int], columns: bool) -> Operand:
-    """Where a matrix lies; its outer axis is that of its columns or of its rows."""
+def _matrix(kernel: MatmulKernel, slots: Mapping[Place, int], right: bool) -> int | Operand:
+    """Where an operand lies: the buffer of its packed form, or as it is."""
+    packed = kernel.packed_right if right else kernel.packed_left
+    if packed is not None:
+        return slots[packed]
+    return _strided(kernel.right if right else kernel.left, slots, right)
+
+
+def _strided(operand: kernels.Operand, slots: Mapping[Place, int], right: bool) -> Operand:
+    """Where a matrix lies; the outer axis is the left one's rows, or the right one's columns."""
     *batch, row, column = operand.at.terms
-    outer, depth = (column, row) if columns else (row, column)
+    outer, depth = (column, row) if right else (row, column)
     return Operand(slots[operand.place], operand.at.offset, tuple(batch), outer, depth)

@@ -10,8 +10,8 @@ from ranvier.engines.native.contraction_plan import TileHost
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import Epilogue
-from ranvier.engines.native.emit.epilogue import LINE
 from ranvier.engines.native.emit.microkernel import strided_microkernel
+from ranvier.engines.native.host import CACHE_LINE
 from ranvier.engines.native.winograd_plan import POINTS, WinogradPlan
 
 
@@ -162,9 +162,9 @@ def _ask_ahead(b: Value, plan: WinogradPlan, ahead: Value, turn: Value) -> None:
     """Ask for a part of the next block's image; there are as many turns as tiles to multiply."""
     turns = plan.panels.pieces * POINTS * plan.rows.pieces
     size = plan.lines * 2 * plan.image_steps[1] * plan.dtype.itemsize
-    part = -(-size // turns // LINE) * LINE
+    part = -(-size // turns // CACHE_LINE) * CACHE_LINE
     first = e.mul(b, turn, part)
-    for byte in range(0, part, LINE):
+    for byte in range(0, part, CACHE_LINE):
         e.prefetch(b, e.element(b, ahead, e.add(b, first, byte), e.I8), level=2)
 
 
