@@ -203,12 +203,11 @@ def plan_matmul(
     lanes = host.lanes(dtype)
     rows, panels = choose_tiles(prod(batch), m, -(-n // lanes), k, lanes, dtype.itemsize, host)
     depth = _depth_blocks(rows, panels, k, lanes, dtype.itemsize, host)
-    whole = m * k * dtype.itemsize <= host.l2_bytes // 2
     budget = host.l2_bytes * 2 // 3 // dtype.itemsize
-    # A square block of A: its rows share panels of B, its depth what it costs to reload sums.
-    segment = (
-        depth.pieces if whole else min(depth.pieces, max(1, round(isqrt(budget) / depth.size)))
-    )
+    segment = depth.pieces
+    if m * k * dtype.itemsize > host.l2_bytes // 2:
+        # A square block of A: its rows share panels of B, its depth what it costs to reload sums.
+        segment = min(segment, max(1, round(isqrt(budget) / depth.size)))
     longest = budget // (rows.size * depth.size * segment)
     if depth.pieces == 1:
         longest = min(longest, _RUN_ROWS // rows.size)

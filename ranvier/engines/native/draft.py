@@ -39,6 +39,11 @@ class Draft:
     reads: dict[Tensor, None] = field(default_factory=dict)
     inlined: set[tuple[Tensor, bool]] = field(default_factory=set)
 
+    @property
+    def product(self) -> Tensor:
+        """The contraction of a kernel of that kind, its first anchor."""
+        return next(iter(self.anchors))
+
     def refine(self, pieces: Sequence[Shape]) -> None:
         """Split dimension i into pieces[i], in all maps."""
         starts = [sum(len(p) for p in pieces[:i]) for i in range(len(pieces))]

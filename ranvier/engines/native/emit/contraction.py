@@ -84,10 +84,10 @@ def emit_matmul(
     """The kernel `name` that multiplies A by B and hands the tiles of C to `epilogue`.
 
     An operand is given by the buffer of its packed form, or strided; then each thread packs a
-    tile of A or a panel of B when it comes to it. That is better for B always, unless the packed
-    B is at hand anyway, and for A unless `plan.reuses_a`. A strided A whose rows or
-    columns lie side by side is read where it is. `partial_slot` names the buffer of partial
-    sums (`plan.partial_size` elements); it is needed where that is not 0, else unused.
+    tile of A or a panel of B when it comes to it (`plan.packs_a` and `plan.packs_b` tell what
+    pays). A strided A whose rows or columns lie side by side is read where it is. `partial_slot`
+    names the buffer of partial sums (`plan.partial_size` elements); it is needed where that is
+    not 0, else unused.
 
     Segments of K blocks are the outermost loop; within one, every thread passes over its own
     tiles, a run at a time, so that a block of A stays in the L2 cache; within a run, K block

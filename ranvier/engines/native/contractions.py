@@ -1,0 +1,195 @@
+"""Kernels of contractions: products and convolutions, with what packs their operands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ranvier.engines.native.across_images import across_images, beyond_border, inside
+from ranvier.engines.native.contraction_plan import Cut, MatmulPlan, TileHost, plan_matmul
+from ranvier.engines.native.convolution_plan import (
+    ConvolutionPlan,
+    Loops,
+    convolution_loops,
+    plan_convolution,
+    weight_gradient_loops,
+)
+from ranvier.engines.native.draft import Draft
+from ranvier.engines.native.images_last import ImagesLastConvolution, ImagesLastWeightGradient
+from ranvier.engines.native.images_last_plan import (
+    images_last_gradient_loops,
+    images_last_loops,
+    plan_images_last,
+    plan_images_last_gradient,
+)
+from ranvier.engines.native.indexmap import Affine
+from ranvier.engines.native.kernels import (
+    Body,
+    ConvolutionKernel,
+    Kernel,
+    MatmulKernel,
+    Operand,
+    PackKernel,
+    PackWeightsKernel,
+    Place,
+    WinogradKernel,
+    WinogradWeightsKernel,
+)
+from ranvier.engines.native.places import Places
+from ranvier.engines.native.winograd_plan import plan_winograd
+from ranvier.graph.ops.contraction import MatMul
+from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient, Geometry
+from ranvier.graph.tensor import Shape, Tensor
+
+
+@dataclass
+class Contractions:
+    """Adds the kernels of contractions to `built`, each after those that prepare for it.
+
+    exact: the convolutions that read nothing of their image's border.
+    """
+
+    places: Places
+    host: TileHost
+    threads: int
+    built: list[Kernel]
+    exact: set[Tensor] = field(default_factory=set)
+    _packs: dict[tuple[object, ...], PackKernel] = field(default_factory=dict)
+
+    def add(self, i: int, draft: Draft, body: Body) -> None:
+        """Add the kernels of the i-th draft, whose epilogue is `body`."""
+        if 0 in draft.product.shape:
+            return
+        if isinstance(draft.product.op, MatMul):
+            self._matmul(i, draft, body)
+        else:
+            self._convolution(i, draft, body)
+
+    def _matmul(self, i: int, draft: Draft, body: Body) -> None:
+        node = draft.product
+        batch, (m, n), k = node.shape[:-2], node.shape[-2:], node.inputs[0].shape[-1]
+        plan = plan_matmul(batch, m, n, k, node.dtype, self.host)
+        left, right = map(self.places.operand, node.inputs)
+        packs_left = plan.packs_a(*left.at.terms[-2:])
+        packed_left = self._pack_left(i, plan, left) if packs_left else None
+        packed_right = self._pack_right(i, plan, right) if plan.packs_b else None
+        partial = None
+        if plan.partial_size:
+            partial = Place("temporary", f"partial{i}", (plan.partial_size,), node.dtype)
+        nodes = tuple(draft.anchors)
+        packed = packed_left, packed_right
+        kernel = MatmulKernel(f"matmul{i}", nodes, body, plan, left, right, *packed, partial)
+        self.built.append(kernel)
+
+    def _convolution(self, i: int, draft: Draft, body: Body) -> None:
+        node = draft.product
+        left, right = map(self.places.operand, node.inputs)
+        if isinstance(node.op, ImagesLastConvolution):
+            self._images_last(i, draft, left, right, body)
+        elif isinstance(node.op, Convolution):
+            loops = convolution_loops(*_shapes(node), left.at, right.at)
+            if not self._winograd(i, draft, loops, left, right, body):
+                self._images_first(i, draft, loops, left, right, body)
+        else:
+            if isinstance(node.op, ImagesLastWeightGradient):
+                loops = images_last_gradient_loops(*_shapes(node), left.at, right.at)
+                plan = plan_images_last_gradient(loops, node.dtype, self.host)
+            else:
+                loops = weight_gradient_loops(*_shapes(node), left.at, right.at)
+                plan = plan_convolution(loops, False, node.dtype, self.host)
+            self._add_convolution(i, draft, body, plan, left.place, right.place)
+
+    def _add_convolution(
+        self, i: int, draft: Draft, body: Body, plan: ConvolutionPlan, left: Place, right: Place
+    ) -> None:
+        partial, nodes = None, tuple(draft.anchors)
+        if plan.partial_size:
+            partial = Place("temporary", f"partial{i}", (plan.partial_size,), plan.dtype)
+        name = f"convolution{i}"
+        self.built.append(ConvolutionKernel(name, nodes, body, plan, left, right, partial))
+
+    def _images_first(
+        self, i: int, draft: Draft, loops: Loops, left: Operand, right: Operand, body: Body
+    ) -> None:
+        """A convolution whose weights are packed."""
+        node = draft.product
+        plan = plan_convolution(loops, True, node.dtype, self.host, inside(node))
+        x = self._beyond_border(node, left)
+        if better := across_images(plan, body, node, x, self.host):
+            plan, body = better
+            self.exact.add(node)
+        assert node in self.exact or node.inputs[0] not in self.places.bare
+        weights = self._pack_weights(i, plan, right)
+        self._add_convolution(i, draft, body, plan, left.place, weights)
+
+    def _images_last(self, i: int, draft: Draft, left: Operand, right: Operand, body: Body) -> None:
+        """A convolution of images that vectors run along; none of it meets their border."""
+        node = draft.product
+        x = self._beyond_border(node, left)
+        loops = images_last_loops(*_shapes(node), x, right.at)
+        plan = plan_images_last(loops, node.dtype, self.host, inside(node))
+        self.exact.add(node)
+        self._add_convolution(i, draft, body, plan, right.place, left.place)
+
+    def _beyond_border(self, node: Tensor, image: Operand) -> Affine:
+        """How to read a convolution's image, which may lie in memory without its border."""
+        padded = node.inputs[0]
+        return beyond_border(padded) if padded in self.places.bare else image.at
+
+    def _winograd(
+        self, i: int, draft: Draft, loops: Loops, left: Operand, right: Operand, body: Body
+    ) -> bool:
+        """Build the kernels of Winograd's filtering if it pays."""
+        node = draft.product
+        assert isinstance(node.op, Convolution)
+        weights = node.inputs[1].shape
+        plan = plan_winograd(
+            node.op.geometry, node.shape, weights, loops, left.at, node.dtype, self.host
+        )
+        if plan is None:
+            return False
+        panels = replace(plan_convolution(loops, True, node.dtype, self.host), panels=plan.panels)
+        packed = self._pack_weights(i, panels, right)
+        places = (
+            Place("temporary", f"{name}{i}", (size,), node.dtype)
+            for name, size in (
+                ("points", plan.weights_size),
+                ("scratch", plan.scratch * self.threads),
+            )
+        )
+        points, scratch = places
+        self.built.append(WinogradWeightsKernel(f"transform{i}", (), plan, packed, points))
+        kernel = WinogradKernel(
+            f"winograd{i}", tuple(draft.anchors), body, plan, left.place, points, scratch
+        )
+        self.built.append(kernel)
+        return True
+
+    def _pack_weights(self, i: int, plan: ConvolutionPlan, operand: Operand) -> Place:
+        packed = Place("temporary", f"weights{i}", (plan.packed_size,), plan.dtype)
+        self.built.append(PackWeightsKernel(f"pack{i}", (), plan, operand.place, packed))
+        return packed
+
+    def _pack_left(self, i: int, plan: MatmulPlan, operand: Operand) -> Place:
+        packed = Place("temporary", f"left{i}", (plan.packed_a_size,), plan.dtype)
+        return self._pack(plan.rows, PackKernel(f"pack{i}", (), plan, False, operand, packed))
+
+    def _pack_right(self, i: int, plan: MatmulPlan, operand: Operand) -> Place:
+        packed = Place("temporary", f"right{i}", (plan.packed_b_size,), plan.dtype)
+        kernel = PackKernel(f"pack_right{i}", (), plan, True, operand, packed)
+        return self._pack(plan.panels, kernel)
+
+    def _pack(self, cut: Cut, kernel: PackKernel) -> Place:
+        """Return the packed operand, from an earlier kernel where the same one was packed."""
+        plan = kernel.plan
+        key = (kernel.operand, kernel.right, plan.batch, cut, plan.depth)
+        if key not in self._packs:
+            self._packs[key] = kernel
+            self.built.append(kernel)
+        return self._packs[key].packed
+
+
+def _shapes(convolution: Tensor) -> tuple[Geometry, Shape, Shape]:
+    """The geometry of a convolution or weight gradient, and the shapes of result and factor."""
+    op = convolution.op
+    assert isinstance(op, Convolution | ConvolutionWeightGradient)
+    return op.geometry, convolution.shape, convolution.inputs[1].shape
