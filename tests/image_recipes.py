@@ -42,12 +42,13 @@ def _image(b: Builder) -> tuple[Node, Tensor]:
 
 
 def _padding(b: Builder, reach: Shape, lengths: Shape) -> list[tuple[int, int]]:
-    """Borders narrower than the window, wide enough for it to fit."""
+    """Borders wide enough for the window to fit; some are wider than it."""
     pairs = []
     for r, n in zip(reach, lengths, strict=True):
-        before = b.integer(0, r - 1)
+        widest = r - 1 if b.flag() else r + 2
+        before = b.integer(0, widest)
         least = max(0, r - n - before)
-        pairs.append((before, b.integer(least, max(least, r - 1))))
+        pairs.append((before, b.integer(least, max(least, widest))))
     return pairs
 
 

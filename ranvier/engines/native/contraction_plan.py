@@ -47,6 +47,9 @@ has some 1,500 entries, and the operands need theirs.
 _FEW_BLOCKS = 2
 """Blocks of rows each of which may as well pack the panels of B that it needs."""
 
+_SMALL_B = 128 << 10
+"""Bytes of a B that stays in the caches, so that packing it again costs little."""
+
 
 class TileHost(Protocol):
     """What planning needs to know of a machine."""
@@ -166,7 +169,8 @@ class MatmulPlan:
     @property
     def packs_b(self) -> bool:
         """Whether to pack B before the product: where many blocks of rows would each pack it."""
-        return self.rows.pieces > self.row_block * _FEW_BLOCKS
+        large = self.k * self.n * self.dtype.itemsize > _SMALL_B
+        return large and self.rows.pieces > self.row_block * _FEW_BLOCKS
 
     @property
     def packed_a_size(self) -> int:

@@ -171,17 +171,21 @@ class Contractions:
 
     def _pack_left(self, i: int, plan: MatmulPlan, operand: Operand) -> Place:
         packed = Place("temporary", f"left{i}", (plan.packed_a_size,), plan.dtype)
-        return self._pack(plan.rows, PackKernel(f"pack{i}", (), plan, False, operand, packed))
+        kernel = PackKernel(f"pack{i}", (), plan, False, operand, packed)
+        return self._pack((plan.m, plan.rows), kernel)
 
     def _pack_right(self, i: int, plan: MatmulPlan, operand: Operand) -> Place:
         packed = Place("temporary", f"right{i}", (plan.packed_b_size,), plan.dtype)
         kernel = PackKernel(f"pack_right{i}", (), plan, True, operand, packed)
-        return self._pack(plan.panels, kernel)
+        return self._pack((plan.n, plan.panels), kernel)
 
-    def _pack(self, cut: Cut, kernel: PackKernel) -> Place:
-        """Return the packed operand, from an earlier kernel where the same one was packed."""
+    def _pack(self, outer: tuple[int, Cut], kernel: PackKernel) -> Place:
+        """Return the packed operand, from an earlier kernel where the same one was packed.
+
+        `outer` is the length of its outer axis, and how that is cut.
+        """
         plan = kernel.plan
-        key = (kernel.operand, kernel.right, plan.batch, cut, plan.depth)
+        key = (kernel.operand, kernel.right, plan.batch, plan.depth, outer)
         if key not in self._packs:
             self._packs[key] = kernel
             self.built.append(kernel)

@@ -8,9 +8,9 @@ elements.
     weight gradient   batch: kernel y, x       row: channel           depth: image, output y, x
 
 After Georganas et al., "Anatomy of High-Performance Deep Learning Convolutions on SIMD
-Architectures" (2018). A is read where it lies, so that no image is ever unfolded. B is packed:
-weights once for all images; the other factor of a weight gradient panel by panel, when needed,
-or not at all where few tiles use it.
+Architectures" (2018). A is read where it lies, so that no image is ever unfolded, but for tiles
+of a weight gradient that many panels use. B is packed: weights once for all images; the other
+factor of a weight gradient panel by panel, when needed, or not at all where few tiles use it.
 """
 
 from __future__ import annotations
@@ -339,6 +339,7 @@ def plan_convolution(
     cut = Cut(loops.depth[level], -(-loops.depth[level] // fitting))
     plan = ConvolutionPlan(loops, dtype, lanes, rows, panels, tiles, level, cut, False)
     longest = _STACK_BYTES // (plan.left_tile_size * dtype.itemsize)
-    if panels.pieces < _MANY_PANELS or loops.left.side != 1 or longest < 1:
+    side_by_side = loops.left.side == 1 and loops.lines == 1
+    if panels.pieces < _MANY_PANELS or not side_by_side or longest < 1:
         return plan
     return replace(plan, row_block=Cut(tiles, -(-tiles // longest)).size, left_packed=True)

@@ -58,6 +58,6 @@ def lines_ahead(
     needed = b.icmp_signed("<", tile, e.i64(tiles))
     first = e.element(b, source, e.add(b, origin, inside), e.element_type(plan.dtype))
     apart = step * plan.dtype.itemsize
-    # A turn is no more steps than an element has bytes.
+    # Exact: a turn is 1, 2 or 4 steps, an element 4 or 8 bytes.
     step_of_k = b.select(needed, e.i64(apart // turn), e.i64(0))
     return first, step_of_k, e.i64(apart * (count - 1))

@@ -52,14 +52,15 @@ def emit_convolution(
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     width = plan.panels.size * plan.lanes
     sums = _stack(b, plan, plan.tile_size) if partial is None else e.buffer(b, table, partial)
-    panel, tiles, held = None, None, b.alloca(e.I64)
-    if not plan.packed and not plan.in_place:
-        panel = _stack(b, plan, plan.segment_depth * width)
+    room_of_a, room_of_b, held = None, None, None
     if plan.left_packed:
-        tiles = _stack(b, plan, plan.row_block * plan.left_tile_size)
-    b.store(e.i64(-1), held)
+        room_of_a = _stack(b, plan, plan.row_block * plan.left_tile_size)
+        held = b.alloca(e.I64)
+        b.store(e.i64(-1), held)
+    if not plan.packed and not plan.in_place:
+        room_of_b = _stack(b, plan, plan.segment_depth * width)
     operands = e.buffer(b, table, left), e.buffer(b, table, right)
-    memory = Memory(*operands, sums, panel, tiles, held)
+    memory = Memory(*operands, sums, room_of_a, room_of_b, held)
     start, stop = e.share(b, plan.units, thread, threads)
     with (
         e.loop(b, 0, plan.segments) as segment,
@@ -119,7 +120,6 @@ def _emit_run(
     column = e.add(b, first_column, e.mul(b, run.group, loops.columns))
     above = origin_of_a(b, plan, run, segment)
     nest = _nest(b, plan, segment, width)
-    depth = e.mul(b, e.mul(b, nest[0], nest[2]), nest[4])
     matrix = e.add(b, e.mul(b, run.chunk, loops.groups), run.group)
     sums = e.mul(b, matrix, plan.batches * plan.m * plan.padded_n)
     sums = e.add(b, sums, e.mul(b, first_column, plan.batches * plan.m))
@@ -146,6 +146,7 @@ def _emit_run(
         factor = e.element(b, panel, place, scalar)
         if plan.left_packed:
             source = packed_tile_of_a(b, plan, memory, tile)
+            depth = e.mul(b, e.mul(b, nest[0], nest[2]), nest[4])
             arguments = [source, e.i64(0), factor, depth, cell, segment, factor, *[e.i64(0)] * 2]
         else:
             source = e.element(b, memory.left, index, scalar)
@@ -219,7 +220,7 @@ def _taps_inside(b: Value, plan: ConvolutionPlan, batch: Value, axis: int) -> tu
     stop = b.sub(e.i64(inside.stop - 1 + inside.dilation), above)
     stop = e.minimum(b, e.div(b, _positive(b, stop), inside.dilation), e.i64(length))
     first = _positive(b, first)
-    return first, b.sub(stop, first)
+    return first, _positive(b, b.sub(stop, first))
 
 
 def _positive(b: Value, value: Value) -> Value:

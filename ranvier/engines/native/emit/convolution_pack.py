@@ -28,17 +28,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Memory:
-    """Addresses: the operands, the sums, and room for a panel of B and for tiles of A.
+    """Addresses: the operands, the sums, and room for tiles of A and for a panel of B.
 
-    Where none are packed here and now there is no room; `held` says which tiles of A it has.
+    There is none where they are not packed here and now; `held` says which tiles of A lie there.
     """
 
     left: Value
     right: Value
     sums: Value
-    panel: Value | None
-    tiles: Value | None
-    held: Value
+    room_of_a: Value | None
+    room_of_b: Value | None
+    held: Value | None
 
 
 def emit_pack_weights(
@@ -75,15 +75,15 @@ def panel_of_b(b: Value, plan: ConvolutionPlan, memory: Memory, run: Run, segmen
         return e.element(b, memory.right, _packed_panel(b, plan, run.group, run.panel), scalar)
     index = e.add(b, e.mul(b, run.chunk, loops.right.chunk), loops.right.offset)
     index = e.add(b, index, e.mul(b, run.group, loops.right.group))
-    if memory.panel is None:
+    if memory.room_of_b is None:
         first = e.mul(b, e.piece_start(b, plan.panels, run.panel), plan.lanes * loops.right.side)
         return e.element(b, memory.right, e.add(b, index, first), scalar)
     index = e.add(b, index, _segment_origin(b, plan, segment, loops.right.depth))
     width = _width(b, plan, run.panel)
     with _depth_lines(b, plan, segment, loops.right.depth) as (moved, depth, count):
-        target = e.element(b, memory.panel, e.mul(b, depth, width), scalar)
+        target = e.element(b, memory.room_of_b, e.mul(b, depth, width), scalar)
         _copy(b, plan, memory.right, e.add(b, index, moved), target, run.panel, count)
-    return memory.panel
+    return memory.room_of_b
 
 
 def pack_tiles_of_a(
@@ -116,7 +116,7 @@ def pack_tiles_of_a(
 def packed_tile_of_a(b: Value, plan: ConvolutionPlan, memory: Memory, tile: Value) -> Value:
     """Where a packed tile lies, given its number among all tiles."""
     place = e.mul(b, e.rem(b, tile, plan.row_block), plan.left_tile_size)
-    return e.element(b, memory.tiles, place, e.element_type(plan.dtype))
+    return e.element(b, memory.room_of_a, place, e.element_type(plan.dtype))
 
 
 def origin_of_a(b: Value, plan: ConvolutionPlan, run: Run, segment: Value) -> Value:

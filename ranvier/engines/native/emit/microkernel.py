@@ -21,12 +21,16 @@ from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.host import CACHE_LINE
 
-_TURN, _SHORT_TURN = 40, 28
+_TURN = 40
 """Multiply-adds of a turn through k that outweigh the loop itself, its counters and its requests
-for memory; fewer where the loop is often short, as through strided operands."""
+for memory."""
 
 _MOST_STEPS = 4
 """Steps in a turn; more only lengthen compilation."""
+
+_MANY_REGISTERS = 32
+"""With so many, tiles are so large that through strided operands, whose loops are often short,
+one step a turn is best."""
 
 _AHEAD = 16
 """How many steps in k ahead of its use A, which streams from the L2 cache, is asked for."""
@@ -77,9 +81,9 @@ def microkernel(
     return kernel
 
 
-def turn_steps(rows: int, vectors: int, least: int = _TURN) -> int:
-    """The steps in k of a turn with at least so many multiply-adds: 1, 2, or at most 4."""
-    return min(_MOST_STEPS, 1 << (-(-least // (rows * vectors)) - 1).bit_length())
+def turn_steps(rows: int, vectors: int) -> int:
+    """The steps in k of a turn: a power of two, for `_TURN` multiply-adds or `_MOST_STEPS`."""
+    return min(_MOST_STEPS, 1 << (-(-_TURN // (rows * vectors)) - 1).bit_length())
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,9 @@ def strided_microkernel(
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
     along = isinstance(layout, AlongDepth)
-    count, unroll = len(offsets) * vectors, turn_steps(len(offsets), vectors, _SHORT_TURN)
+    count, unroll = len(offsets) * vectors, 1
+    if host.vector_registers < _MANY_REGISTERS:
+        unroll = turn_steps(len(offsets), vectors)
     cells = _cells(b, tile, -(-count // vector.count) if along else count, vector)
     start = [ir.Constant(vector, None)] * count
     with e.carried_loop(b, 0, nest[0], 1, start) as outer:
@@ -254,16 +260,19 @@ def _tile_function(module: Value, name: str, arguments: list[Value]) -> Value:
 def _cells(b: Value, tile: Value, count: int, vector: Value) -> list[Value]:
     """The addresses of a tile's vectors, asked for ahead of the store."""
     cells = [e.element(b, tile, cell, vector) for cell in range(count)]
-    size = vector.count * (4 if vector.element == ir.FloatType() else 8)
-    for cell in cells[:: max(1, CACHE_LINE // size)]:
+    for cell in cells[:: max(1, CACHE_LINE // _bytes(vector))]:
         e.prefetch(b, cell, write=True)
     return cells
+
+
+def _bytes(vector: Value) -> int:
+    return int(vector.count) * (4 if vector.element == ir.FloatType() else 8)
 
 
 def _store_tile(b: Value, sums: list[Value], cells: list[Value], accumulate: Value) -> None:
     """Store the sums; add them to what is there unless `accumulate` is 0."""
     vector = sums[0].type
-    align = vector.count * (4 if vector.element == ir.FloatType() else 8)
+    align = _bytes(vector)
     with b.if_else(b.icmp_signed("!=", accumulate, e.i64(0))) as (adding, overwriting):
         with adding:
             for value, cell in zip(sums, cells, strict=True):
@@ -283,7 +292,8 @@ def _outer_products(
 ) -> list[Value]:
     """Add the outer products of k = 0 .. depth - 1, `unroll` a turn and the rest one by one.
 
-    `unroll` is a power of two; `before_turn` is given the k with which a whole turn begins.
+    `depth` is not negative, `unroll` a power of two; `before_turn` is given the k with which a
+    whole turn begins.
     """
     turns: list[tuple[Any, Any, int]] = [(0, depth, 1)]
     if unroll > 1:
