@@ -41,11 +41,11 @@ def _image(b: Builder) -> tuple[Node, Tensor]:
     return x, x.tensor if whole == shape else x.tensor.reshape(whole)
 
 
-def _padding(b: Builder, reach: Shape, lengths: Shape) -> list[tuple[int, int]]:
-    """Borders wide enough for the window to fit; some are wider than it."""
+def _padding(b: Builder, reach: Shape, lengths: Shape, wider: int = 0) -> list[tuple[int, int]]:
+    """Borders wide enough for the window to fit, and narrower than it or so much wider."""
     pairs = []
     for r, n in zip(reach, lengths, strict=True):
-        widest = r - 1 if b.flag() else r + 2
+        widest = r - 1 + wider
         before = b.integer(0, widest)
         least = max(0, r - n - before)
         pairs.append((before, b.integer(least, max(least, widest))))
@@ -63,7 +63,7 @@ def convolve(b: Builder) -> None:
     groups = b.choose(tuple(g for g in (1, 2, 3) if channels % g == 0))
     kernel, dilation = (_numbers(b, len(spatial), *v) for v in ((1, 2, 3), (1, 1, 2)))
     reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
-    padding = _padding(b, reach, spatial)
+    padding = _padding(b, reach, spatial, b.choose((0, 0, 3)))
     stride: PerAxis = _numbers(b, len(spatial), 1, 1, 2, 3)
     w = b.leaf((*kernel, channels // groups, groups * b.choose((1, 2, 3, 8, 17))))
     out = rv.convolution(image, w.tensor, stride, padding, dilation, groups)

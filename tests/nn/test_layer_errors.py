@@ -122,9 +122,17 @@ def test_layers_of_floats(layer: Module) -> None:
 
 @pytest.mark.parametrize("given", [[1.0, 2.0], (2, 3), "x", 3.0, 3, None])
 @pytest.mark.parametrize(
-    "layer", [nn.Linear(3), nn.Conv(3, 3), nn.Flatten(), nn.Embedding(3, 4), nn.LayerNorm()]
+    "make",
+    [
+        lambda: nn.Linear(3),
+        lambda: nn.Conv(3, 3),
+        lambda: nn.Flatten(),
+        lambda: nn.Embedding(3, 4),
+        lambda: nn.LayerNorm(),
+    ],
 )
-def test_what_is_no_tensor(layer: Module, given: object) -> None:
+def test_what_is_no_tensor(make: Callable[[], Module], given: object) -> None:
+    layer = make()
     found = message(lambda: nn.Sequential(layer)(given))
     name = type(layer).__name__.lower()
     assert found == (
