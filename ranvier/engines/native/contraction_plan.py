@@ -33,8 +33,9 @@ LATENCY_SLOTS = 8
 _WORKERS = 4
 """Threads that a plan's tiles should at least keep busy; a constant, so that plans are equal."""
 
-_STACK_BYTES = 128 << 10
-"""Stack that a thread spends on partial sums; threads of some systems have only 512 KB."""
+STACK_BYTES = 128 << 10
+"""Stack that a thread spends on partial sums or packed tiles of A, which is also a share of the L2
+cache; threads of some systems have only 512 KB."""
 
 _RUN_ROWS = 400
 """Rows of C that the tiles of a block pass where one K block suffices.
@@ -217,7 +218,7 @@ def plan_matmul(
         longest = min(longest, _RUN_ROWS // rows.size)
     elif segment == depth.pieces:
         tile_bytes = rows.size * panels.size * lanes * dtype.itemsize
-        longest = min(longest, _STACK_BYTES // tile_bytes)
+        longest = min(longest, STACK_BYTES // tile_bytes)
     row_block = Cut(rows.pieces, -(-rows.pieces // max(1, longest))).size
     return MatmulPlan(batch, m, n, k, dtype, lanes, rows, panels, depth, segment, row_block)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ranvier.engines.native.across_images import across_images, beyond_border, inside
-from ranvier.engines.native.contraction_plan import Cut, MatmulPlan, TileHost, plan_matmul
+from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost, plan_matmul
 from ranvier.engines.native.convolution_plan import (
     ConvolutionPlan,
     Loops,
@@ -70,8 +70,8 @@ class Contractions:
         plan = plan_matmul(batch, m, n, k, node.dtype, self.host)
         left, right = map(self.places.operand, node.inputs)
         packs_left = plan.packs_a(*left.at.terms[-2:])
-        packed_left = self._pack_left(i, plan, left) if packs_left else None
-        packed_right = self._pack_right(i, plan, right) if plan.packs_b else None
+        packed_left = self._pack(i, plan, left, False) if packs_left else None
+        packed_right = self._pack(i, plan, right, True) if plan.packs_b else None
         partial = None
         if plan.partial_size:
             partial = Place("temporary", f"partial{i}", (plan.partial_size,), node.dtype)
@@ -169,26 +169,18 @@ class Contractions:
         self.built.append(PackWeightsKernel(f"pack{i}", (), plan, operand.place, packed))
         return packed
 
-    def _pack_left(self, i: int, plan: MatmulPlan, operand: Operand) -> Place:
-        packed = Place("temporary", f"left{i}", (plan.packed_a_size,), plan.dtype)
-        kernel = PackKernel(f"pack{i}", (), plan, False, operand, packed)
-        return self._pack((plan.m, plan.rows), kernel)
-
-    def _pack_right(self, i: int, plan: MatmulPlan, operand: Operand) -> Place:
-        packed = Place("temporary", f"right{i}", (plan.packed_b_size,), plan.dtype)
-        kernel = PackKernel(f"pack_right{i}", (), plan, True, operand, packed)
-        return self._pack((plan.n, plan.panels), kernel)
-
-    def _pack(self, outer: tuple[int, Cut], kernel: PackKernel) -> Place:
-        """Return the packed operand, from an earlier kernel where the same one was packed.
-
-        `outer` is the length of its outer axis, and how that is cut.
-        """
-        plan = kernel.plan
-        key = (kernel.operand, kernel.right, plan.batch, plan.depth, outer)
+    def _pack(self, i: int, plan: MatmulPlan, operand: Operand, right: bool) -> Place:
+        """Return the packed operand, from an earlier kernel where the same one was packed."""
+        length, cut, size = plan.m, plan.rows, plan.packed_a_size
+        name, place = f"pack{i}", f"left{i}"
+        if right:
+            length, cut, size = plan.n, plan.panels, plan.packed_b_size
+            name, place = f"pack_right{i}", f"right{i}"
+        key = (operand, right, plan.batch, plan.depth, length, cut)
         if key not in self._packs:
-            self._packs[key] = kernel
-            self.built.append(kernel)
+            packed = Place("temporary", place, (size,), plan.dtype)
+            self._packs[key] = PackKernel(name, (), plan, right, operand, packed)
+            self.built.append(self._packs[key])
         return self._packs[key].packed
 
 

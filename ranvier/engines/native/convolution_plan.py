@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from ranvier.dtypes import DType
-from ranvier.engines.native.contraction_plan import Cut, TileHost, choose_tiles
+from ranvier.engines.native.contraction_plan import STACK_BYTES, Cut, TileHost, choose_tiles
 from ranvier.engines.native.indexmap import Affine
 from ranvier.graph.ops.convolution import Geometry
 from ranvier.graph.tensor import Shape
@@ -34,9 +34,6 @@ _FEW_USES = 8
 
 _MANY_PANELS = 8
 """Panels of B from which on it pays to pack the tiles of A, which each of them uses."""
-
-_STACK_BYTES = 128 << 10
-"""Stack that a thread spends on packed tiles of A; it is also a share of the L2 cache."""
 
 
 @dataclass(frozen=True)
@@ -338,7 +335,7 @@ def plan_convolution(
     fitting = max(1, longest // prod(loops.depth[level + 1 :]))
     cut = Cut(loops.depth[level], -(-loops.depth[level] // fitting))
     plan = ConvolutionPlan(loops, dtype, lanes, rows, panels, tiles, level, cut, False)
-    longest = _STACK_BYTES // (plan.left_tile_size * dtype.itemsize)
+    longest = STACK_BYTES // (plan.left_tile_size * dtype.itemsize)
     side_by_side = loops.left.side == 1 and loops.lines == 1
     if panels.pieces < _MANY_PANELS or not side_by_side or longest < 1:
         return plan

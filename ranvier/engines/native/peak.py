@@ -88,10 +88,8 @@ def _program(machine: Host, dtype: DType) -> str:
 
 def _emit_loop(module: Value, machine: Host, dtype: DType) -> Value:
     """The kernel: x <- factor * x + addend in all accumulators, the total to the thread's line."""
-    function = ir.Function(module, e.KERNEL_TYPE, "peak")
-    function.linkage = "internal"
+    function, b = e.kernel(module, "peak")
     table, thread, _ = function.args
-    b = ir.IRBuilder(function.append_basic_block("entry"))
     scalar, lanes = e.element_type(dtype), machine.lanes(dtype)
     # Loaded, not constant, so that the compiler cannot work out the result.
     source = e.buffer(b, table, 0)

@@ -20,8 +20,8 @@ class Places:
     """The places of all tensors that lie in memory.
 
     leaves: inputs, constants and state; outputs: by name; stored: what kernels compute, each with
-    the place where others read it; insets: those of them that lie inside a larger place; targets:
-    every place that a tensor is written to.
+    the place where others read it; read: both; insets: tensors that lie inside a larger place;
+    targets: every place that a tensor is written to.
 
     `bare` are padded tensors whose border nothing reads; their sources lie without it. Where
     nothing is fused, every anchor of a kernel lies in memory.
@@ -39,11 +39,7 @@ class Places:
         self.targets: dict[Tensor, list[Place]] = {}
         self._place_leaves(signature)
         self._place_results(signature, fuse)
-
-    @property
-    def read(self) -> Mapping[Tensor, Place]:
-        """Where each tensor is read."""
-        return self.leaves | self.stored
+        self.read: Mapping[Tensor, Place] = self.leaves | self.stored
 
     def stores(self, draft: Draft) -> dict[Tensor, list[Place]]:
         """Where each anchor of a kernel goes."""

@@ -17,10 +17,8 @@ def emit_border(module: Value, kernel: BorderKernel, slot: int, name: str) -> Va
     What lies right of a row and left of the next one is one run of memory; so is the top with
     the first row's left, and the last row's right with the bottom.
     """
-    function = ir.Function(module, e.KERNEL_TYPE, name)
-    function.linkage = "internal"
+    function, b = e.kernel(module, name)
     table, thread, threads = function.args
-    b = ir.IRBuilder(function.append_basic_block("entry"))
     shape, first = kernel.place.shape, kernel.first
     images, channels = prod(shape[:first]), prod(shape[first + 2 :])
     height, width = shape[first : first + 2]

@@ -112,6 +112,20 @@ def load(b: Value, pointer: Value, typ: Value, align: int) -> Value:
     return b.load(pointer, typ=typ, align=align)
 
 
+def kernel(module: Value, name: str) -> tuple[Value, Value]:
+    """A new function of type `KERNEL_TYPE` within the module, and a builder at its entry."""
+    made = ir.Function(module, KERNEL_TYPE, name)
+    made.linkage = "internal"
+    return made, ir.IRBuilder(made.append_basic_block("entry"))
+
+
+def stack(b: Value, dtype: DType, size: int) -> Value:
+    """Room for `size` elements on the stack, aligned to a cache line."""
+    room = b.alloca(ir.ArrayType(element_type(dtype), size))
+    room.align = 64
+    return room
+
+
 def buffer(b: Value, table: Value, slot: Any) -> Value:
     """The address of buffer `slot` out of a thread's pointer table."""
     return b.load(element(b, table, slot, PTR), typ=PTR, align=8)

@@ -93,13 +93,11 @@ def emit_matmul(
     tiles, a run at a time, so that a block of A stays in the L2 cache; within a run, K block
     after K block, so that a panel of B stays in the L1 cache.
     """
-    kernel = ir.Function(module, e.KERNEL_TYPE, name)
-    kernel.linkage = "internal"
+    kernel, b = e.kernel(module, name)
     table, thread, threads = kernel.args
-    b = ir.IRBuilder(kernel.append_basic_block("entry"))
     if plan.partial_size == 0:
         held = 1 if plan.depth.pieces == 1 else plan.row_block
-        partial = _stack(b, plan, held * plan.rows.size * plan.panels.size * plan.lanes)
+        partial = e.stack(b, plan.dtype, held * plan.rows.size * plan.panels.size * plan.lanes)
     elif partial_slot is None:
         raise ValueError(f"{name}: {plan.depth.pieces} K blocks need a partial_slot")
     else:
@@ -108,9 +106,9 @@ def emit_matmul(
     if isinstance(a_operand, Operand):
         a_slot = a_operand.slot
         if not a_operand.contiguous:
-            a_tile = _stack(b, plan, plan.depth.size * plan.rows.size)
+            a_tile = e.stack(b, plan.dtype, plan.depth.size * plan.rows.size)
     if isinstance(b_operand, Operand):
-        b_panel = _stack(b, plan, plan.depth.size * plan.panels.size * plan.lanes)
+        b_panel = e.stack(b, plan.dtype, plan.depth.size * plan.panels.size * plan.lanes)
         b_slot = b_operand.slot
     a, right = e.buffer(b, table, a_slot), e.buffer(b, table, b_slot)
     buffers = _Buffers(a, right, a_tile, b_panel, partial)
@@ -132,13 +130,6 @@ def emit_matmul(
             _emit_run(b, host, plan, buffers, operands, packed, block, run, coming, table, epilogue)
     b.ret_void()
     return kernel
-
-
-def _stack(b: Value, plan: MatmulPlan, size: int) -> Value:
-    """Room for `size` elements on the stack."""
-    room = b.alloca(ir.ArrayType(e.element_type(plan.dtype), size))
-    room.align = 64
-    return room
 
 
 def _left_tile(

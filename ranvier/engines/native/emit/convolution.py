@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from math import prod
 
-from llvmlite import ir
-
 from ranvier.engines.native.contraction_plan import TileHost
 from ranvier.engines.native.convolution_plan import ConvolutionPlan, merged_depth
 from ranvier.engines.native.emit import builder as e
@@ -14,7 +12,6 @@ from ranvier.engines.native.emit.contraction import Epilogue
 from ranvier.engines.native.emit.convolution_pack import (
     Memory,
     Run,
-    batch_offset,
     origin_of_a,
     pack_tiles_of_a,
     packed_tile_of_a,
@@ -28,6 +25,7 @@ from ranvier.engines.native.emit.microkernel import (
     microkernel,
     strided_microkernel,
 )
+from ranvier.engines.native.emit.pack import batch_offset
 from ranvier.graph.tensor import Shape
 
 
@@ -46,19 +44,20 @@ def emit_convolution(
     `right` holds B packed by `emit_pack_weights` where `plan.packed`, else as it lies. The
     sums of several segments are kept in buffer `partial`, of `plan.partial_size` elements.
     """
-    kernel = ir.Function(module, e.KERNEL_TYPE, name)
-    kernel.linkage = "internal"
+    kernel, b = e.kernel(module, name)
     table, thread, threads = kernel.args
-    b = ir.IRBuilder(kernel.append_basic_block("entry"))
     width = plan.panels.size * plan.lanes
-    sums = _stack(b, plan, plan.tile_size) if partial is None else e.buffer(b, table, partial)
     room_of_a, room_of_b, held = None, None, None
+    if partial is None:
+        sums = e.stack(b, plan.dtype, plan.tile_size)
+    else:
+        sums = e.buffer(b, table, partial)
     if plan.left_packed:
-        room_of_a = _stack(b, plan, plan.row_block * plan.left_tile_size)
+        room_of_a = e.stack(b, plan.dtype, plan.row_block * plan.left_tile_size)
         held = b.alloca(e.I64)
         b.store(e.i64(-1), held)
     if not plan.packed and not plan.in_place:
-        room_of_b = _stack(b, plan, plan.segment_depth * width)
+        room_of_b = e.stack(b, plan.dtype, plan.segment_depth * width)
     operands = e.buffer(b, table, left), e.buffer(b, table, right)
     memory = Memory(*operands, sums, room_of_a, room_of_b, held)
     start, stop = e.share(b, plan.units, thread, threads)
@@ -74,13 +73,6 @@ def emit_convolution(
         _emit_run(b, host, plan, memory, run, right_panel, segment, table, epilogue)
     b.ret_void()
     return kernel
-
-
-def _stack(b: Value, plan: ConvolutionPlan, size: int) -> Value:
-    """Room for `size` elements on the stack."""
-    room = b.alloca(ir.ArrayType(e.element_type(plan.dtype), size))
-    room.align = 64
-    return room
 
 
 def _run_at(b: Value, plan: ConvolutionPlan, unit: Value, end: Value) -> Run:

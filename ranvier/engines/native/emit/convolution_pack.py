@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from llvmlite import ir
-
 from ranvier.engines.native.convolution_plan import ConvolutionPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
+from ranvier.engines.native.emit.pack import batch_offset
 from ranvier.engines.native.emit.panel import Strides, pack_panel
-from ranvier.graph.tensor import Shape
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,8 @@ def emit_pack_weights(
     module: Value, plan: ConvolutionPlan, source: int, target: int, name: str
 ) -> Value:
     """The kernel `name` that packs B from buffer `source` into buffer `target`."""
-    kernel = ir.Function(module, e.KERNEL_TYPE, name)
-    kernel.linkage = "internal"
+    kernel, b = e.kernel(module, name)
     table, thread, threads = kernel.args
-    b = ir.IRBuilder(kernel.append_basic_block("entry"))
     scalar, loops = e.element_type(plan.dtype), plan.loops
     weights, packed = e.buffer(b, table, source), e.buffer(b, table, target)
     outer, middle, inner = loops.depth
@@ -206,12 +202,3 @@ def _segment_origin(
 def segment_count(b: Value, plan: ConvolutionPlan, segment: Value) -> Value:
     """The turns of the loop at `plan.level` in a segment."""
     return e.piece_size(b, plan.cut, e.rem(b, segment, plan.cut.pieces))
-
-
-def batch_offset(b: Value, counts: Shape, steps: tuple[int, ...], batch: Value) -> Value:
-    """How far an operand moves to the flattened batch number."""
-    offset = e.i64(0)
-    for count, step in zip(reversed(counts), reversed(steps), strict=True):
-        offset = e.add(b, offset, e.mul(b, e.rem(b, batch, count), step))
-        batch = e.div(b, batch, count)
-    return offset

@@ -35,10 +35,8 @@ def emit_indexing(
     module: Value, host: TileHost, kernel: IndexKernel, slots: Mapping[Place, int], name: str
 ) -> Value:
     """Emit the kernel function `name`."""
-    function = ir.Function(module, e.KERNEL_TYPE, name)
-    function.linkage = "internal"
+    function, b = e.kernel(module, name)
     table, thread, threads = function.args
-    b = ir.IRBuilder(function.append_basic_block("entry"))
     sources = [e.buffer(b, table, slots[place]) for place in kernel.sources]
     result = e.buffer(b, table, slots[kernel.result])
     match kernel.op:

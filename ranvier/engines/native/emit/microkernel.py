@@ -186,10 +186,11 @@ class _Rows:
         if self.offsets[-1] >= len(self.offsets):  # the next columns lie in the same lines
             return
         first = self._column(b, e.add(b, k, _AHEAD))
-        places: list[Value | int] = [e.mul(b, self.step, i) for i in range(steps)]
         if isinstance(self.step, ir.Constant):  # packed: the columns follow each other
             line = CACHE_LINE // self.dtype.itemsize
             places = list(range(0, steps * len(self.offsets), line))
+        else:
+            places = [e.mul(b, self.step, i) for i in range(steps)]
         for place in places:
             e.prefetch(b, e.element(b, first, place, self.vector.element))
 

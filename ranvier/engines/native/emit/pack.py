@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llvmlite import ir
-
 from ranvier.engines.native.contraction_plan import Cut, MatmulPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
@@ -75,10 +73,8 @@ def side_b(plan: MatmulPlan) -> Side:
 def emit_pack(module: Value, side: Side, operand: Operand, slot: int, name: str) -> Value:
     """The kernel `name` that packs a whole operand into buffer `slot`."""
     plan, cut = side.plan, side.cut
-    kernel = ir.Function(module, e.KERNEL_TYPE, name)
-    kernel.linkage = "internal"
+    kernel, b = e.kernel(module, name)
     table, thread, threads = kernel.args
-    b = ir.IRBuilder(kernel.append_basic_block("entry"))
     scalar = e.element_type(plan.dtype)
     source, target = e.buffer(b, table, operand.slot), e.buffer(b, table, slot)
     # Steps in depth are few at a time where the outer axis is contiguous: whole lines of the

@@ -33,10 +33,8 @@ def emit_rows(
 ) -> Value:
     """Emit the kernel function `name`: each thread works on its share of the units."""
     loops = shape_loops(kernel.body, host)
-    function = ir.Function(module, e.KERNEL_TYPE, name)
-    function.linkage = "internal"
+    function, b = e.kernel(module, name)
     table, thread, threads = function.args
-    b = ir.IRBuilder(function.append_basic_block("entry"))
     body = loops.body
     used = {place: slots[place] for place in (*kernel.reads(), *kernel.writes())}
     evaluator = Evaluator(b, body, addresses(b, table, used))

@@ -29,10 +29,8 @@ def emit_winograd(
 
     `scratch` is a buffer with `plan.scratch` elements for each thread.
     """
-    kernel = ir.Function(module, e.KERNEL_TYPE, name)
-    kernel.linkage = "internal"
+    kernel, b = e.kernel(module, name)
     table, thread, threads = kernel.args
-    b = ir.IRBuilder(kernel.append_basic_block("entry"))
     scalar = e.element_type(plan.dtype)
     x, u = e.buffer(b, table, image), e.buffer(b, table, weights)
     v = e.element(b, e.buffer(b, table, scratch), e.mul(b, thread, plan.scratch), scalar)
@@ -55,10 +53,8 @@ def emit_winograd_weights(
     module: Value, plan: WinogradPlan, source: int, target: int, name: str
 ) -> Value:
     """The kernel `name` that transforms packed weights [panel][tap][channel][column]."""
-    kernel = ir.Function(module, e.KERNEL_TYPE, name)
-    kernel.linkage = "internal"
+    kernel, b = e.kernel(module, name)
     table, thread, threads = kernel.args
-    b = ir.IRBuilder(kernel.append_basic_block("entry"))
     scalar, vector = _types(plan)
     taps, points = e.buffer(b, table, source), e.buffer(b, table, target)
     start, stop = e.share(b, plan.panels.pieces * plan.channels, thread, threads)
