@@ -12,7 +12,7 @@ program runs: `check_targets` looks at arrays beforehand.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import prod
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from ranvier.graph import functions as f
 from ranvier.graph.compositions import log_softmax, mean, one_hot, softmax
 from ranvier.graph.tensor import Tensor
 from ranvier.nn.layers.activations import softplus
+from ranvier.records import dataclass
 
 LossFunction = Callable[..., Tensor]
 """(predictions, targets, **options) to [batch]."""

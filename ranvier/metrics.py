@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from ranvier.errors import InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.tensor import Tensor
 from ranvier.losses import aligned, mean_absolute_error, mean_squared_error, per_sample
+from ranvier.records import dataclass
 
 # ---------------------------------------------------------------- of tensors, per sample
 

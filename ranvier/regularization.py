@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ranvier import checks, dtypes
@@ -19,6 +18,7 @@ from ranvier.graph.leaves import Parameter, State
 from ranvier.graph.tensor import Tensor
 from ranvier.named import Named
 from ranvier.nn.trace import stream
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

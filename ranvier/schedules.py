@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from ranvier import checks, dtypes
 from ranvier.graph import functions as f
 from ranvier.graph.tensor import Tensor
 from ranvier.named import Named
+from ranvier.records import dataclass
 
 
 class Schedule(Named):

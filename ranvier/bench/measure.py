@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from statistics import median
 from time import sleep
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 from ranvier.bench.peers import Peer, start_peer
 from ranvier.bench.step import BenchStep, milliseconds
 from ranvier.models.recipe import Recipe
+from ranvier.records import dataclass
 
 TURN_SECONDS = 0.3
 FIRST_STEPS = 20

@@ -8,7 +8,6 @@ of pickles, which can run code when they are read, and is never touched.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from ranvier.data.errors import DataError
 from ranvier.data.idx import read_bytes
 from ranvier.data.labels import check_range
 from ranvier.data.source import Split
+from ranvier.records import dataclass
 
 _PIXELS = 3 * 32 * 32
 _LIMIT = 1 << 30

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from ranvier.data.errors import DataError
 from ranvier.data.idx import read_bytes
 from ranvier.data.labels import check_classes, class_names, class_numbers, is_whole
 from ranvier.data.source import Array, Split
+from ranvier.records import dataclass
 
 _FEW_CLASSES = 20
 """Up to so many classes are taken as such, however few rows there are."""

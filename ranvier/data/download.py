@@ -7,11 +7,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from ranvier.data.errors import DataError
+from ranvier.records import dataclass
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called with the file's name, the bytes so far, and all of them (None if not announced)."""

@@ -5,7 +5,6 @@ Pillow does the decoding and the resampling; it is imported when a picture is re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from ranvier.data.errors import DataError
 from ranvier.data.source import Array
+from ranvier.records import dataclass
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ranvier.data import corpora
@@ -15,6 +14,7 @@ from ranvier.data.errors import DataError
 from ranvier.data.folders import read_picture_folder
 from ranvier.data.idx import idx_file, read_part
 from ranvier.data.source import Dataset, Split, split_off
+from ranvier.records import dataclass
 
 _SEED = 0
 _VALIDATION = 5000

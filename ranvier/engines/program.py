@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from ranvier.graph.printing import type_text
 from ranvier.graph.simplify import PASSES
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

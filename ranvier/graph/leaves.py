@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ranvier.dtypes import DType
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph.shapes import lengths
 from ranvier.graph.tensor import Array, Op, Shape, Tensor
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ranvier.data.source import Dataset
 from ranvier.errors import InputError
 from ranvier.models.recipe import Recipe, outputs_for
 from ranvier.optim import Optimizer
+from ranvier.records import dataclass
 from ranvier.regularization import L1, L2, Dilution, Penalty
 from ranvier.training.model import Model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ranvier import checks
@@ -13,6 +13,7 @@ from ranvier.data.source import Dataset
 from ranvier.errors import InputError
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
+from ranvier.records import dataclass
 
 _MOST = 1 << 31
 """Layers are smaller than this."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from math import prod, sqrt
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ import numpy as np
 from ranvier import checks
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph.tensor import Shape
+from ranvier.records import dataclass
 
 Initializer: TypeAlias = Callable[[np.random.Generator, Shape], np.ndarray]
 """What `Module.param` takes: (generator, shape) to an array of that shape."""

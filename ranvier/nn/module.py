@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import prod
 from typing import Any, Self, TypeVar
@@ -24,6 +23,7 @@ from ranvier.graph.tensor import Shape, Tensor
 from ranvier.nn.initializers import Initializer, generator
 from ranvier.nn.trace import CallRecord, current, trace
 from ranvier.nn.weights import Weights
+from ranvier.records import dataclass
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import prod
 from typing import Any
 
@@ -18,6 +18,7 @@ from ranvier.graph.ops.convolution import (
 from ranvier.graph.tensor import Tensor
 from ranvier.nn.module import TIMES, Module
 from ranvier.nn.trace import CallRecord, trace
+from ranvier.records import dataclass
 
 _OWN = "(own operations)"
 

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from ranvier.errors import InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Buffer, Constant, State
 from ranvier.graph.tensor import Tensor
+from ranvier.records import dataclass
 
 if TYPE_CHECKING:
     from ranvier.nn.module import Module

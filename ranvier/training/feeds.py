@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from ranvier.data.source import Split
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import input as make_input
 from ranvier.graph.tensor import Tensor
+from ranvier.records import dataclass
 from ranvier.training.arrays import Array, as_split, normalized
 from ranvier.training.objective import ONE, Tensors, by_name
 from ranvier.training.pace import Pace

@@ -5,7 +5,7 @@ Smith, "Cyclical learning rates for training neural networks", 2017.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from ranvier.data.errors import DataError
 from ranvier.errors import InputError
 from ranvier.optim import Optimizer
+from ranvier.records import dataclass
 from ranvier.training import programs
 from ranvier.training.arrays import whole_split
 from ranvier.training.feeds import Feed, Resident

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from ranvier.graph.leaves import Parameter
 from ranvier.graph.tensor import Tensor
 from ranvier.losses import Loss
 from ranvier.metrics import EPOCH_METRICS, RANKING, Metric
+from ranvier.records import dataclass
 from ranvier.regularization import Penalty, penalty
 
 Tensors: TypeAlias = "Tensor | Mapping[str, Tensor]"

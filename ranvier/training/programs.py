@@ -7,7 +7,6 @@ the optimizer's.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ranvier import dtypes
@@ -20,6 +19,7 @@ from ranvier.graph.tensor import Shape, Tensor
 from ranvier.nn.module import Module
 from ranvier.nn.trace import trace
 from ranvier.optim import Optimizer
+from ranvier.records import dataclass
 from ranvier.regularization import Dilution
 from ranvier.schedules import as_schedule
 from ranvier.training.feeds import Batch, Feed

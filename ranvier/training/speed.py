@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ranvier.data.source import Split
 from ranvier.graph.tensor import Tensor
 from ranvier.nn.summary import multiply_adds
+from ranvier.records import dataclass
 from ranvier.training.feeds import Resident
 from ranvier.training.model import Model
 

@@ -10,7 +10,6 @@ with the same in double precision before it counts as an error.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from ranvier.graph.evaluate import evaluate_all
 from ranvier.graph.printing import type_text
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.verify import topological_above
+from ranvier.records import dataclass
 
 TOLERANCE = {dtypes.float32: 1e-4, dtypes.float64: 1e-9, dtypes.bfloat16: 1e-2}
 """How far a value may be off, relative to the largest magnitude of its tensor."""

@@ -8,12 +8,12 @@ never from the number of threads, so that every thread count yields the same bit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import gcd, isqrt, prod
 from typing import Protocol
 
 from ranvier.dtypes import FLOATING, DType
 from ranvier.errors import DTypeError, ShapeError
+from ranvier.records import dataclass
 
 _WIDTHS = (1, 2, 3, 4, 6, 8)
 """Candidate panel widths, in vectors."""

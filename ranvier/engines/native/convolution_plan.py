@@ -16,7 +16,7 @@ factor of a weight gradient panel by panel, when needed, or not at all where few
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 from ranvier.dtypes import DType
@@ -24,6 +24,7 @@ from ranvier.engines.native.contraction_plan import STACK_BYTES, Cut, TileHost, 
 from ranvier.engines.native.indexmap import Affine
 from ranvier.graph.ops.convolution import Geometry
 from ranvier.graph.tensor import Shape
+from ranvier.records import dataclass
 
 FEW_SUMS = 16
 """A tile of fewer vectors than this hardly keeps the multiply-add units busy."""

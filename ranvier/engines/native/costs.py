@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 from ranvier.engines.native.host import Host
@@ -17,6 +16,7 @@ from ranvier.engines.native.kernels import (
     WinogradKernel,
 )
 from ranvier.graph.ops.indexing import Take
+from ranvier.records import dataclass
 
 FLOPS_PER_SECOND = 3e10
 BYTES_PER_SECOND = 1e10

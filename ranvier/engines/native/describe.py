@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ranvier.engines.native.costs import Cost, cost_of
 from ranvier.engines.native.kernels import Kernel
 from ranvier.engines.native.schedule import Schedule
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

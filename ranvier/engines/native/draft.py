@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ranvier.engines.native.indexmap import IndexMap
 from ranvier.graph.leaves import Constant, Input, State
@@ -12,6 +12,7 @@ from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient
 from ranvier.graph.ops.indexing import ScatterAdd, Take
 from ranvier.graph.ops.random import Random
 from ranvier.graph.tensor import Shape, Tensor
+from ranvier.records import dataclass
 
 CONTRACTIONS = (MatMul, Convolution, ConvolutionWeightGradient)
 """Ops whose kernels are loops round the micro-kernel."""

@@ -10,7 +10,6 @@ depends only on kernels before it, so the kernels never form a cycle.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
 from ranvier.engines.native.draft import CONTRACTIONS, INDEXED, Draft, Grouping, is_leaf
@@ -23,6 +22,7 @@ from ranvier.graph.ops.pointwise import Pointwise
 from ranvier.graph.ops.reduction import Reduction
 from ranvier.graph.tensor import Shape, Tensor
 from ranvier.graph.walk import topological
+from ranvier.records import dataclass
 
 SMALL = 512
 """Elements of a tensor that is computed ahead of all others."""

@@ -11,11 +11,11 @@ import ctypes
 import functools
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from ranvier.dtypes import DType
 from ranvier.errors import InputError
+from ranvier.records import dataclass
 
 VECTOR_BITS = "RANVIER_VECTOR_BITS"
 """The environment variable that asks for narrower vectors than an x86 processor has."""

@@ -9,7 +9,6 @@ what is computed of them stays in it, until something else reads it through a tr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ranvier.dtypes import DType
@@ -21,6 +20,7 @@ from ranvier.graph.ops.movement import Concatenate, Pad, Reshape, Slice, Transpo
 from ranvier.graph.ops.pointwise import Pointwise, StopGradient
 from ranvier.graph.ops.reduction import Max, Min, Sum
 from ranvier.graph.tensor import Array, Shape, Tensor, apply
+from ranvier.records import dataclass
 
 _LAST, _FIRST = (1, 2, 3, 0), (3, 0, 1, 2)
 """The axes' order that brings images last, and the one that brings them first again."""

@@ -8,7 +8,6 @@ padding costs no copy.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from ranvier.graph.ops.convolution import Convolution
 from ranvier.graph.ops.movement import Pad
 from ranvier.graph.ops.pointwise import Pointwise
 from ranvier.graph.tensor import Shape, Tensor
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ record. Everything prints as text.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ from ranvier.engines.native.convolution_plan import ConvolutionPlan
 from ranvier.engines.native.indexmap import Affine, Guard
 from ranvier.engines.native.winograd_plan import WinogradPlan
 from ranvier.graph.tensor import Op, Shape, Tensor
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ one vector: bias gradients, batch statistics.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 from ranvier.engines.native.emit.body import positions
@@ -17,6 +17,7 @@ from ranvier.engines.native.host import Host
 from ranvier.engines.native.indexmap import Affine, Guard
 from ranvier.engines.native.kernels import Body, Choose, Instruction, Load, Reduce, Store
 from ranvier.graph.tensor import Shape
+from ranvier.records import dataclass
 
 BLOCK_BYTES = 1 << 14
 """Long rows of pointwise work are cut into blocks of about this many bytes per operand."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ranvier.engines.native.host import CACHE_LINE
 from ranvier.engines.native.kernels import Place
 from ranvier.engines.native.order import Sequenced
 from ranvier.errors import GraphError
+from ranvier.records import dataclass
 
 PAGE = 4096
 

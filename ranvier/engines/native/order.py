@@ -9,9 +9,9 @@ does, if it is not far ahead in the original order (so that temporaries die youn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ranvier.engines.native.kernels import Kernel, Place
+from ranvier.records import dataclass
 
 WINDOW = 12
 """How far ahead of the oldest waiting kernel another one may be taken."""

@@ -6,7 +6,6 @@ lower -> group -> kernels (places, bodies, packing) -> hazards of state -> order
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ranvier.engines.native.bodies import write_body
 from ranvier.engines.native.contraction_plan import TileHost
@@ -31,6 +30,7 @@ from ranvier.engines.program import Options, Signature
 from ranvier.graph.leaves import State
 from ranvier.graph.ops.movement import Pad
 from ranvier.graph.tensor import Tensor
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ output's gradient with the mirrored weights, one for each phase of the stride.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import gcd
 from typing import Any
 
@@ -21,6 +21,7 @@ from ranvier.graph.ops.convolution import (
     Geometry,
 )
 from ranvier.graph.tensor import Array, Shape, Tensor, apply
+from ranvier.records import dataclass
 
 CONVOLUTIONS = (Convolution, ConvolutionInputGradient, ConvolutionWeightGradient)
 

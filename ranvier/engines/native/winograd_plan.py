@@ -8,14 +8,13 @@ Larger tiles would save more, but lose digits: this one errs hardly more than th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ranvier.dtypes import DType
 from ranvier.engines.native.contraction_plan import Cut, TileHost, choose_tiles
 from ranvier.engines.native.convolution_plan import Loops
 from ranvier.engines.native.indexmap import Affine
 from ranvier.graph.ops.convolution import Geometry
 from ranvier.graph.tensor import Shape
+from ranvier.records import dataclass
 
 POINTS = 16
 """The elements of a transformed tile."""

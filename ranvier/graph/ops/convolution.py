@@ -11,7 +11,6 @@ so that the gradients of each are the other two, and all can be differentiated a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -19,6 +18,7 @@ from ranvier import dtypes
 from ranvier.dtypes import DType
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph.tensor import Array, Op, Shape, Tensor, apply
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ that the window is searched only once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -20,6 +19,7 @@ from ranvier.dtypes import DType
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph.ops.convolution import Geometry, added
 from ranvier.graph.tensor import Array, Op, Shape, Tensor, apply
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ element 64 * (b // 16) + 16 * w + b % 16, so that a vector unit fills 16 neighbo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -18,6 +17,7 @@ from ranvier import dtypes
 from ranvier.dtypes import DType
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph.tensor import Array, Op, Shape, Tensor
+from ranvier.records import dataclass
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 KEY_STEPS = (0x9E3779B9, 0xBB67AE85)

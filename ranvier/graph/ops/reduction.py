@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ranvier import dtypes
@@ -11,6 +10,7 @@ from ranvier.dtypes import DType
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.tensor import Array, Op, Shape, Tensor
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

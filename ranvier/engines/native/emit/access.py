@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from llvmlite import ir
 
@@ -13,6 +12,7 @@ from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import I1, I8, I32, I64, PTR, VOID, Value
 from ranvier.engines.native.emit.pointwise import literal
 from ranvier.engines.native.indexmap import Affine, Guard
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

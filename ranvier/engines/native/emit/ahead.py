@@ -7,14 +7,13 @@ over k: a few at a time, since a core keeps only some misses in flight, which A 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ranvier.engines.native.contraction_plan import MatmulPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.microkernel import turn_steps
 from ranvier.engines.native.emit.pack import Operand, panel_origin, side_b
 from ranvier.engines.native.host import CACHE_LINE
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ a reduction's result runs in the next pass, where cheap values are computed anew
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from llvmlite import ir
@@ -32,6 +32,7 @@ from ranvier.engines.native.kernels import (
     Reduce,
     Store,
 )
+from ranvier.records import dataclass
 
 CONSTANT, UNIT, INNER = range(3)
 """The levels: evaluated once a kernel, once a unit, at every point of the inner loops."""

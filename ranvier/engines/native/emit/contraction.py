@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from llvmlite import ir
 
 from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost
@@ -20,6 +18,7 @@ from ranvier.engines.native.emit.pack import (
     side_a,
     side_b,
 )
+from ranvier.records import dataclass
 
 EPILOGUE_TYPE = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 6])
 """What receives each finished tile of C and stores it, once per tile.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from ranvier.engines.native.convolution_plan import ConvolutionPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.pack import batch_offset
 from ranvier.engines.native.emit.panel import Strides, pack_panel
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

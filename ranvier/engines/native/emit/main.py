@@ -7,7 +7,6 @@ array of 64-bit slots, described by `Slot`; Python fills it and reads it while t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -16,6 +15,7 @@ from llvmlite import ir
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import I32, I64, PTR, VOID, Value
 from ranvier.engines.native.host import Host
+from ranvier.records import dataclass
 
 ENTRY = "ranvier_main"
 """The name of the one symbol that a program exports."""

@@ -8,7 +8,6 @@ and a row of B. Matmul and convolution are loops round calls of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
 from typing import Any
@@ -20,6 +19,7 @@ from ranvier.engines.native.contraction_plan import TileHost
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.host import CACHE_LINE
+from ranvier.records import dataclass
 
 _TURN = 40
 """Multiply-adds of a turn through k that outweigh the loop itself, its counters and its requests

@@ -7,12 +7,11 @@ vectors. Nothing outside the operand is read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ranvier.engines.native.contraction_plan import Cut, MatmulPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.panel import Strides, pack_panel
+from ranvier.records import dataclass
 
 _CHUNK = 8
 """Steps in depth copied at a time where the outer axis is contiguous."""

@@ -8,13 +8,13 @@ such an argument too; elsewhere each width that does not fill its vectors has it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from llvmlite import ir
 
 from ranvier.dtypes import DType
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
+from ranvier.records import dataclass
 
 _MASKED_BYTES = 64
 """Vectors of this size come with masked loads and stores."""

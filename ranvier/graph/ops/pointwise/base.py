@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ranvier import dtypes
 from ranvier.dtypes import DType
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph.tensor import Op, Shape, Tensor
+from ranvier.records import dataclass
 
 
 @dataclass(frozen=True)

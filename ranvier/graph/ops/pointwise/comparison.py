@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.ops.pointwise.base import Pointwise
 from ranvier.graph.tensor import Array, Shape, Tensor
+from ranvier.records import dataclass
 
 
 class Comparison(Pointwise):
