@@ -15,6 +15,7 @@ from ranvier.engines.native.emit.module import emit_program
 from ranvier.engines.native.jit import Loaded, compile_object, load
 from ranvier.engines.native.kernels import Kernel, Place
 from ranvier.engines.native.order import Sequenced
+from ranvier.engines.native.patterns import wire
 from ranvier.engines.native.program import NativeProgram
 
 BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
@@ -62,7 +63,8 @@ def kernel_shares(
     `in_place=False`, so that this memory holds what the kernel reads; arrays of the latest
     call must still be there.
     """
-    text = emit_program(Sequenced((kernel,), (0,)), program._slots, program.host)
+    wired = wire(Sequenced((kernel,), (0,)), program._slots)
+    text = emit_program(wired, program.host)
     results = [_bytes_of(program, place) for place in dict.fromkeys(kernel.writes())]
     saved = [memory.copy() for memory in results]
 

@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from ranvier.engines.native import team as team_module
 from ranvier.engines.native.emit import builder as e
-from ranvier.engines.native.emit.main import ENTRY, Barrier, Call, Slot, Step, emit_main
+from ranvier.engines.native.emit.main import ENTRY, Call, Slot, emit_main
 from ranvier.engines.native.host import Host, example_host, host
 from ranvier.engines.native.jit import Loaded, compile_object, load
 from ranvier.engines.native.team import Team, new_context, team
@@ -45,9 +45,8 @@ def pull(module: ir.Module, name: str, source: int, target: int, add: int) -> ir
 def mirror_text(machine: Host) -> str:
     """Buffer 0 to buffer 1, mirrored and plus one, and back: every value crosses threads."""
     module = ir.Module("mirror")
-    there, back = pull(module, "there", 0, 1, 1), pull(module, "back", 1, 0, 1)
-    schedule: list[Step] = [Call(there), Barrier(), Call(back), Barrier()]
-    emit_main(module, machine, 2, schedule)
+    mirrored = pull(module, "mirrored", 0, 1, 1)
+    emit_main(module, machine, [Call(mirrored, (0, 1)), Call(mirrored, (1, 0), barrier=True)])
     return str(module)
 
 
@@ -96,7 +95,7 @@ def test_no_steps(mirror: Loaded) -> None:
 def test_strides_advance_each_step(threads: int) -> None:
     module = ir.Module("strides")
     copy = pull(module, "copy", 0, 1, 0)
-    emit_main(module, host(), 2, [Call(copy)])
+    emit_main(module, host(), [Call(copy, (0, 1))])
     steps = 7
     source = np.arange(steps * SIZE, dtype=np.int64)
     target = np.zeros(steps * SIZE, np.int64)
@@ -197,7 +196,7 @@ def halve(machine: Host) -> str:
     number = e.load(b, cell, ir.FloatType(), 4)
     b.store(b.fmul(number, ir.Constant(ir.FloatType(), 0.5)), cell, align=4)
     b.ret_void()
-    emit_main(module, machine, 1, [Call(function)])
+    emit_main(module, machine, [Call(function, (0,))])
     return str(module)
 
 

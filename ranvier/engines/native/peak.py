@@ -82,7 +82,7 @@ def _accumulators(machine: Host) -> int:
 def _program(machine: Host, dtype: DType) -> str:
     module = ir.Module("peak")
     module.triple = machine.triple
-    emit_main(module, machine, 2, [Call(_emit_loop(module, machine, dtype))])
+    emit_main(module, machine, [Call(_emit_loop(module, machine, dtype), (0, 1))])
     return str(module)
 
 

@@ -19,6 +19,7 @@ from ranvier.engines.native.emit.module import emit_program
 from ranvier.engines.native.host import Host, host
 from ranvier.engines.native.jit import Loaded, compile_object, load
 from ranvier.engines.native.kernels import Place
+from ranvier.engines.native.patterns import wire
 from ranvier.engines.native.schedule import Schedule, schedule
 from ranvier.engines.native.team import new_context, team
 from ranvier.engines.program import Argument, Options, Program, Signature
@@ -252,13 +253,10 @@ def _slots(plan: Schedule) -> dict[Place, int]:
 
 def _load(plan: Schedule, slots: Mapping[Place, int], machine: Host) -> Loaded:
     """Compile the schedule, or fetch it from the cache, and load it."""
-    sequenced = plan.sequenced
-    # The kernels' text alone would not do: places of the same name and shape look alike.
-    wiring = [[slots[place] for place in (*k.reads(), *k.writes())] for k in sequenced.kernels]
-    text = f"{len(slots)}\n{wiring}\n{sequenced.epochs}\n{sequenced.kernels!r}"
-    key = emission_key(text, machine)
+    wired = wire(plan.sequenced, slots)
+    key = emission_key(str(wired), machine)
 
     def make() -> bytes:
-        return compile_object(emit_program(sequenced, slots, machine), machine)
+        return compile_object(emit_program(wired, machine), machine)
 
     return load(default_cache().object(key, make), [ENTRY])

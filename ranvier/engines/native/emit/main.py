@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TypeAlias
+from itertools import accumulate
+from typing import Any
 
 from llvmlite import ir
 
 from ranvier.engines.native.emit import builder as e
-from ranvier.engines.native.emit.builder import I32, I64, PTR, VOID, Value
+from ranvier.engines.native.emit.builder import I8, I32, I64, PTR, VOID, Value
 from ranvier.engines.native.host import Host
 from ranvier.records import dataclass
 
@@ -25,6 +26,12 @@ _SPINS = 4000
 
 _SLEEP = ir.FunctionType(VOID, [I32]).as_pointer()
 """A pointer to a function that sleeps; llvmlite wants the type in order to call it."""
+
+_KERNEL = e.KERNEL_TYPE.as_pointer()
+"""A pointer to a kernel."""
+
+_NOTHING = ir.Constant(PTR, None)
+"""The null pointer."""
 
 _X86_FLUSH = 0x8040
 """The bits FTZ and DAZ of the register MXCSR: results and operands that are denormal are zero."""
@@ -59,26 +66,24 @@ def context_slots(buffers: int) -> int:
 
 @dataclass(frozen=True)
 class Call:
-    """Run a kernel, a function of type `builder.KERNEL_TYPE`."""
+    """Run a kernel, a function of type `builder.KERNEL_TYPE`.
+
+    Its pointer table has the addresses of `buffers`, in that order. Before it, threads wait for
+    each other if `barrier`.
+    """
 
     function: Value
+    buffers: tuple[int, ...]
+    barrier: bool = False
 
 
-@dataclass(frozen=True)
-class Barrier:
-    """Wait until every thread has come here."""
+def emit_main(module: Value, host: Host, calls: Sequence[Call]) -> Value:
+    """Add the entry to `module`: what each step calls, in order.
 
-
-Step: TypeAlias = Call | Barrier
-
-
-def emit_main(module: Value, host: Host, buffers: int, schedule: Sequence[Step]) -> Value:
-    """Add the entry to `module`: what each step calls, in order, over `buffers` buffers.
-
-    Each step ends with a barrier, whether `schedule` does or not. The program runs with
-    denormal numbers flushed to zero; the caller's mode is restored.
+    Each step ends with a barrier. The program runs with denormal numbers flushed to zero; the
+    caller's mode is restored.
     """
-    steps = _emit_steps(module, host, buffers, schedule)
+    steps = _emit_steps(module, host, calls)
     main = ir.Function(module, ir.FunctionType(VOID, [PTR, I64]), ENTRY)
     b = ir.IRBuilder(main.append_basic_block("entry"))
     # The steps are a function of their own, never inlined: arithmetic cannot leave the mode.
@@ -96,21 +101,22 @@ class _Thread:
     context: Value
     index: Value
     threads: Value
-    table: Value
     goal: Value
     barrier: Value
 
 
-def _emit_steps(module: Value, host: Host, buffers: int, schedule: Sequence[Step]) -> Value:
+def _emit_steps(module: Value, host: Host, calls: Sequence[Call]) -> Value:
     """The function (context, thread) that runs all steps."""
     function = _internal(module, "ranvier_steps", ir.FunctionType(VOID, [PTR, I64]))
     context, index = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
-    table, goal = b.alloca(PTR, size=max(1, buffers)), b.alloca(I64)
+    table = b.alloca(PTR, size=max((len(call.buffers) for call in calls), default=1))
+    goal = b.alloca(I64)
     b.store(e.i64(0), goal)
     threads = _load_slot(b, context, Slot.THREADS)
-    own = _Thread(context, index, threads, table, goal, _emit_barrier(module, host))
+    own = _Thread(context, index, threads, goal, _emit_barrier(module, host))
     profile = _Profile(b, host, own)
+    plan = _Plan(module, calls)
     steps = _load_slot(b, context, Slot.STEPS)
     head, body = b.append_basic_block("head"), b.append_basic_block("step")
     finish = b.append_basic_block("finish")
@@ -121,12 +127,15 @@ def _emit_steps(module: Value, host: Host, buffers: int, schedule: Sequence[Step
     step.add_incoming(e.i64(0), before)
     b.cbranch(b.icmp_signed("<", step, steps), body, finish)
     b.position_at_end(body)
-    _fill_table(b, own, buffers, step)
-    profile.begin(b)
-    _emit_schedule(b, own, profile, schedule)
+    with e.loop(b, 0, len(calls)) as number:
+        with b.if_then(plan.barrier(b, number)):
+            _wait(b, own)
+        profile.look(b, number)
+        _fill_table(b, own, plan, table, number, step)
+        b.call(plan.function(b, number), [table, own.index, own.threads])
     following = b.add(step, e.i64(1))
     stop = _end_step(b, own, following)
-    profile.end(b)
+    profile.look(b, e.i64(len(calls)))
     step.add_incoming(following, b.block)
     b.cbranch(stop, finish, head)
     b.position_at_end(finish)
@@ -134,27 +143,61 @@ def _emit_steps(module: Value, host: Host, buffers: int, schedule: Sequence[Step
     return function
 
 
-def _emit_schedule(b: Value, own: _Thread, profile: _Profile, schedule: Sequence[Step]) -> None:
-    """Call the kernels; a barrier at the very end is left to the end of the step."""
-    last = max((i for i, item in enumerate(schedule) if isinstance(item, Call)), default=-1)
-    for item in schedule[: last + 1]:
-        if isinstance(item, Barrier):
-            _wait(b, own)
-            continue
-        profile.end(b)
-        item.function.attributes.add("noinline")
-        b.call(item.function, [own.table, own.index, own.threads])
-        profile.next()
+class _Plan:
+    """A step's calls as constant tables, so that a step of many kernels takes little code."""
+
+    def __init__(self, module: Value, calls: Sequence[Call]) -> None:
+        ends = accumulate((len(call.buffers) for call in calls), initial=0)
+        buffers = [buffer for call in calls for buffer in call.buffers]
+        self._functions = _table(module, "functions", _KERNEL, [c.function for c in calls])
+        self._barriers = _table(module, "barriers", I8, [int(c.barrier) for c in calls])
+        self._ends = _table(module, "ends", I32, list(ends))
+        self._buffers = _table(module, "buffers", I32, buffers)
+
+    def function(self, b: Value, call: Value) -> Value:
+        """The address of a call's kernel."""
+        return e.load(b, e.element(b, self._functions, call, PTR), _KERNEL, 8)
+
+    def barrier(self, b: Value, call: Value) -> Value:
+        """Whether threads meet before a call."""
+        flag = e.load(b, e.element(b, self._barriers, call, I8), I8, 1)
+        return b.icmp_unsigned("!=", flag, ir.Constant(I8, 0))
+
+    def buffers(self, b: Value, call: Value) -> tuple[Value, Value]:
+        """Where the numbers of a call's buffers begin, in `buffer`, and how many there are."""
+        first, end = (
+            b.zext(e.load(b, e.element(b, self._ends, place, I32), I32, 4), I64)
+            for place in (call, e.add(b, call, 1))
+        )
+        return first, b.sub(end, first)
+
+    def buffer(self, b: Value, place: Value) -> Value:
+        """The number of the buffer that stands at `place`."""
+        return b.zext(e.load(b, e.element(b, self._buffers, place, I32), I32, 4), I64)
 
 
-def _fill_table(b: Value, own: _Thread, buffers: int, step: Value) -> None:
-    """Write this step's address of each buffer: base + step * stride."""
-    with e.loop(b, 0, buffers) as buffer:
-        slot = e.add(b, e.mul(b, buffer, 2), int(Slot.BUFFERS))
+def _table(module: Value, name: str, typ: Value, values: Sequence[Any]) -> Value:
+    """A constant array in the module."""
+    array = ir.ArrayType(typ, len(values))
+    made = ir.GlobalVariable(module, array, f"ranvier_{name}")
+    made.linkage = "internal"
+    made.global_constant = True
+    made.initializer = ir.Constant(array, list(values))
+    return made
+
+
+def _fill_table(
+    b: Value, own: _Thread, plan: _Plan, table: Value, call: Value, step: Value
+) -> None:
+    """Write this step's address of each buffer of a call: base + step * stride."""
+    first, count = plan.buffers(b, call)
+    with e.loop(b, 0, count) as i:
+        number = plan.buffer(b, e.add(b, first, i))
+        slot = e.add(b, e.mul(b, number, 2), int(Slot.BUFFERS))
         base = e.load(b, e.element(b, own.context, slot, I64), I64, 8)
         stride = e.load(b, e.element(b, own.context, e.add(b, slot, 1), I64), I64, 8)
         address = b.inttoptr(b.add(base, b.mul(step, stride)), PTR)
-        b.store(address, e.element(b, own.table, buffer, PTR), align=8)
+        b.store(address, e.element(b, table, i, PTR), align=8)
 
 
 def _end_step(b: Value, own: _Thread, finished: Value) -> Value:
@@ -236,31 +279,18 @@ class _Profile:
 
     def __init__(self, b: Value, host: Host, own: _Thread) -> None:
         array = e.load(b, _slot(b, own.context, Slot.PROFILE), PTR, 8)
-        nothing = ir.Constant(PTR, None)
         first = b.icmp_signed("==", own.index, e.i64(0))
-        self._array = b.select(first, array, nothing)
-        self._on = b.icmp_unsigned("!=", self._array, nothing)
+        self._array = b.select(first, array, _NOTHING)
+        self._on = b.icmp_unsigned("!=", self._array, _NOTHING)
         self._since = b.alloca(I64)
         self._stamp = _emit_stamp(b.module, host)
-        self._calls = 0
 
-    def begin(self, b: Value) -> None:
-        """Start the clock of a step."""
-        self._calls = 0
+    def look(self, b: Value, calls: Value) -> None:
+        """Credit the time since the last look to the latest of a step's `calls` so far."""
         with b.if_then(self._on, likely=False):
-            b.call(self._stamp, [ir.Constant(PTR, None), self._since])
-
-    def next(self) -> None:
-        """Note that a kernel has been called."""
-        self._calls += 1
-
-    def end(self, b: Value) -> None:
-        """Credit the time since the last look to the latest kernel, if there is one."""
-        if self._calls == 0:
-            return
-        with b.if_then(self._on, likely=False):
-            cell = e.element(b, self._array, self._calls - 1, I64)
-            b.call(self._stamp, [cell, self._since])
+            latest = e.element(b, self._array, b.sub(calls, e.i64(1)), I64)
+            none = b.icmp_signed("==", calls, e.i64(0))
+            b.call(self._stamp, [b.select(none, _NOTHING, latest), self._since])
 
 
 def _emit_stamp(module: Value, host: Host) -> Value:

@@ -14,7 +14,7 @@ from ranvier.engines.native.emit.convolution import emit_convolution
 from ranvier.engines.native.emit.convolution_pack import emit_pack_weights
 from ranvier.engines.native.emit.epilogue import emit_epilogue
 from ranvier.engines.native.emit.indexing import emit_indexing
-from ranvier.engines.native.emit.main import Barrier, Call, Step, emit_main
+from ranvier.engines.native.emit.main import Call, emit_main
 from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a, side_b
 from ranvier.engines.native.emit.rows import emit_rows
 from ranvier.engines.native.emit.winograd import emit_winograd, emit_winograd_weights
@@ -32,22 +32,23 @@ from ranvier.engines.native.kernels import (
     WinogradKernel,
     WinogradWeightsKernel,
 )
-from ranvier.engines.native.order import Sequenced
+from ranvier.engines.native.patterns import Wired, places
 from ranvier.errors import CompileError
 
 
-def emit_program(sequenced: Sequenced, slots: Mapping[Place, int], host: Host) -> str:
-    """Return the IR of a program whose places lie in the given slots of the pointer table."""
+def emit_program(wired: Wired, host: Host) -> str:
+    """Return the IR of a program: each pattern's kernel once, and the entry that calls them."""
     module = ir.Module("program")
     module.triple = host.triple
-    steps: list[Step] = []
-    epoch = 0
-    for i, kernel in enumerate(sequenced.kernels):
-        if sequenced.epochs[i] != epoch:
-            epoch = sequenced.epochs[i]
-            steps.append(Barrier())
-        steps.append(Call(_emit_kernel(module, host, kernel, slots, f"kernel{i}")))
-    emit_main(module, host, len(slots), steps)
+    functions = [
+        _emit_kernel(module, host, kernel, places(kernel), f"kernel{i}")
+        for i, kernel in enumerate(wired.patterns.values())
+    ]
+    calls, before = [], 0
+    for number, slots, epoch in wired.calls:
+        calls.append(Call(functions[number], slots, barrier=epoch != before))
+        before = epoch
+    emit_main(module, host, calls)
     return str(module)
 
 
