@@ -11,17 +11,17 @@ def topological(roots: Iterable[Tensor]) -> list[Tensor]:
     """Return every tensor that `roots` depend on, roots included, inputs before users."""
     order: list[Tensor] = []
     done: set[Tensor] = set()
-    stack = [(root, False) for root in reversed(list(roots))]
+    stack = list(roots)[::-1]
     while stack:
-        tensor, expanded = stack.pop()
-        if tensor in done:
+        tensor = stack[-1]
+        waiting = [] if tensor in done else [s for s in tensor.inputs if s not in done]
+        if waiting:
+            stack += waiting[::-1]
             continue
-        if expanded:
+        stack.pop()
+        if tensor not in done:
             done.add(tensor)
             order.append(tensor)
-            continue
-        stack.append((tensor, True))
-        stack.extend((source, False) for source in reversed(tensor.inputs) if source not in done)
     return order
 
 

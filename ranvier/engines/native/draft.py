@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import field
 
-from ranvier.engines.native.indexmap import IndexMap
+from ranvier.engines.native.indexmap import IndexMap, Pieces
 from ranvier.graph.leaves import Constant, Input, State
 from ranvier.graph.ops.contraction import MatMul
 from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient
@@ -45,8 +45,10 @@ class Draft:
         """The contraction of a kernel of that kind, its first anchor."""
         return next(iter(self.anchors))
 
-    def refine(self, pieces: Sequence[Shape]) -> None:
+    def refine(self, pieces: Pieces) -> None:
         """Split dimension i into pieces[i], in all maps."""
+        if all(len(piece) == 1 for piece in pieces):
+            return
         starts = [sum(len(p) for p in pieces[:i]) for i in range(len(pieces))]
         self.rows = sum(len(p) for p in pieces[: self.rows])
         self.domain = tuple(n for piece in pieces for n in piece)

@@ -13,7 +13,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from math import prod
 
 from ranvier.engines.native.draft import CONTRACTIONS, INDEXED, Draft, Grouping, is_leaf
-from ranvier.engines.native.indexmap import VIEWS, Affine, IndexMap, common_refinement, identity
+from ranvier.engines.native.indexmap import (
+    VIEWS,
+    Affine,
+    IndexMap,
+    Pieces,
+    common_refinement,
+    identity,
+)
 from ranvier.engines.native.inset import find_insets
 from ranvier.engines.native.pull import Pulled, Unsplittable, pull
 from ranvier.engines.native.recompute import recomputed_too_often, repeats
@@ -221,12 +228,12 @@ class _Grouper:
         self, k: int, node: Tensor, new: Draft, outer: IndexMap, inner: IndexMap, pulled: Pulled
     ) -> bool:
         draft = self.drafts[k]
-        if draft.kind != "rows":
+        if draft.kind != "rows" or not (draft.inner or self._related(k, pulled)):
             return False
         if not draft.inner:  # element by element so far, in any loops
             fit = common_refinement(draft.domain, new.domain)
             shape = prod(new.domain[: new.rows]), prod(new.domain[new.rows :])
-            if fit is None or min(shape) < FULL_ROWS or not self._related(k, pulled):
+            if fit is None or min(shape) < FULL_ROWS:
                 return False
             theirs, ours = fit
         else:
@@ -234,7 +241,7 @@ class _Grouper:
             columns = common_refinement(draft.domain[draft.rows :], new.domain[new.rows :])
             if rows is None or columns is None:
                 return False
-            theirs, ours = (rows[i] + columns[i] for i in (0, 1))
+            theirs, ours = rows[0] + columns[0], rows[1] + columns[1]
         if not self._agree(k, theirs, pulled, lambda at: at.refined(ours)):
             return False
         draft.refine(theirs)
@@ -246,20 +253,21 @@ class _Grouper:
 
     def _join_elements(self, k: int, node: Tensor, where: IndexMap, pulled: Pulled) -> bool:
         draft = self.drafts[k]
+        if draft.kind in ("index", "border") or not self._related(k, pulled):
+            return False
         levels = [*draft.orders]
         if draft.kind == "rows" and draft.rows < len(draft.domain):
             levels.append(tuple(range(draft.rows)))
         for order in levels:
             fit = common_refinement(tuple(draft.domain[d] for d in order), where.domain)
-            if draft.kind in ("index", "border") or fit is None:
+            if fit is None:
                 continue
             if draft.kind == "contraction" and len(order) > draft.rows and len(fit[0][-1]) != 1:
                 continue
-            theirs: list[Shape] = [(n,) for n in draft.domain]
-            for d, piece in zip(order, fit[0], strict=True):
-                theirs[d] = piece
+            split = dict(zip(order, fit[0], strict=True))
+            theirs = tuple(split.get(d, (n,)) for d, n in enumerate(draft.domain))
             spread = _Spread(order, theirs, fit[1])
-            if self._related(k, pulled) and self._agree(k, theirs, pulled, spread.affine):
+            if self._agree(k, theirs, pulled, spread.affine):
                 draft.refine(theirs)
                 self._record(k, node, spread.map(where), _moved(pulled, spread.map))
                 return True
@@ -276,7 +284,7 @@ class _Grouper:
     def _agree(
         self,
         k: int,
-        pieces: Sequence[Shape],
+        pieces: Pieces,
         pulled: Pulled,
         moved: Callable[[Affine], Affine],
     ) -> bool:
@@ -313,8 +321,8 @@ class _Spread:
     """
 
     order: tuple[int, ...]
-    theirs: Sequence[Shape]
-    ours: Sequence[Shape]
+    theirs: Pieces
+    ours: Pieces
 
     def affine(self, at: Affine) -> Affine:
         """Return `at` as a function of the kernel's refined loops."""

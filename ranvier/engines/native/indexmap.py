@@ -13,13 +13,16 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ranvier.graph.ops import movement
 from ranvier.graph.tensor import Shape, Tensor
 
+Pieces: TypeAlias = tuple[Shape, ...]
+"""The lengths into which each dimension of a domain is split."""
+
 _REMEMBERED = 1 << 14
-"""Sums of index functions that are kept: a grouping asks for the same ones many times."""
+"""Results that are kept: a grouping asks for the same ones many times."""
 
 VIEWS = (
     movement.Reshape,
@@ -41,16 +44,9 @@ class Affine(NamedTuple):
         """Return factor * self + plus."""
         return Affine(self.offset * factor + plus, tuple(t * factor for t in self.terms))
 
-    def refined(self, pieces: Sequence[Shape]) -> Affine:
+    def refined(self, pieces: Pieces) -> Affine:
         """Return the same function after each domain dimension i was split into pieces[i]."""
-        terms: list[int] = []
-        for term, split in zip(self.terms, pieces, strict=True):
-            if term == 0 or len(split) == 1:
-                terms += [term if n > 1 else 0 for n in split]
-                continue
-            steps = zip(split, row_major(split), strict=True)
-            terms += [term * stride if n > 1 else 0 for n, stride in steps]
-        return Affine(self.offset, tuple(terms))
+        return Affine(self.offset, _refined(self.terms, pieces))
 
     def plus(self, other: Affine) -> Affine:
         """Return the sum of both functions."""
@@ -80,21 +76,35 @@ class IndexMap(NamedTuple):
         """Return the map without its guards."""
         return IndexMap(self.domain, self.axes)
 
-    def refined(self, pieces: Sequence[Shape]) -> IndexMap:
+    def refined(self, pieces: Pieces) -> IndexMap:
         """Return the same map after each domain dimension i was split into pieces[i]."""
         domain = tuple(n for split in pieces for n in split)
         guards = tuple(Guard(g.at.refined(pieces), g.size) for g in self.guards)
         return IndexMap(domain, tuple(a.refined(pieces) for a in self.axes), guards)
 
 
-def common_refinement(first: Shape, second: Shape) -> tuple[list[Shape], list[Shape]] | None:
+@lru_cache(_REMEMBERED)
+def _refined(terms: tuple[int, ...], pieces: Pieces) -> tuple[int, ...]:
+    """The terms of a function after each domain dimension i was split into pieces[i]."""
+    new: list[int] = []
+    for term, split in zip(terms, pieces, strict=True):
+        if term == 0 or len(split) == 1:
+            new += [term if n > 1 else 0 for n in split]
+            continue
+        steps = zip(split, row_major(split), strict=True)
+        new += [term * stride if n > 1 else 0 for n, stride in steps]
+    return tuple(new)
+
+
+@lru_cache(_REMEMBERED)
+def common_refinement(first: Shape, second: Shape) -> tuple[Pieces, Pieces] | None:
     """Split the dimensions of two boxes of equal volume until both have the same loops.
 
     Returns the pieces of each dimension of either box, or None where no such split exists.
     Neither box has dimensions of length 1 or 0.
     """
     if first == second or prod(first) == 0:
-        same: list[Shape] = [(n,) for n in first]
+        same = tuple((n,) for n in first)
         return (same, same) if first == second else None
     bounds = sorted({prod(s[i:]) for s in (first, second) for i in range(len(s) + 1)})
     if prod(first) != prod(second) or any(hi % lo for lo, hi in pairwise(bounds)):
@@ -102,13 +112,13 @@ def common_refinement(first: Shape, second: Shape) -> tuple[list[Shape], list[Sh
     return _pieces(first, bounds), _pieces(second, bounds)
 
 
-def _pieces(box: Shape, bounds: Sequence[int]) -> list[Shape]:
-    pieces = []
+def _pieces(box: Shape, bounds: Sequence[int]) -> Pieces:
+    pieces: list[Shape] = []
     for i in range(len(box)):
         low, high = prod(box[i + 1 :]), prod(box[i:])
         inside = [b for b in bounds if low <= b <= high]
         pieces.append(tuple(hi // lo for lo, hi in reversed(list(pairwise(inside)))))
-    return pieces
+    return tuple(pieces)
 
 
 @lru_cache(_REMEMBERED)
