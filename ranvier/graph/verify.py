@@ -19,29 +19,11 @@ def verify(roots: Sequence[Tensor], known: set[Tensor] | None = None) -> None:
     `known` are not checked again; the sound ones are added to it.
     """
     known = set() if known is None else known
-    for tensor in topological_above(roots, known):
+    for tensor in topological(roots, known):
         fault = _fault(tensor)
         if fault is not None:
             raise GraphError(f"{fault}, in the line {_line(tensor, roots)!r}; mend what built it")
         known.add(tensor)
-
-
-def topological_above(roots: Sequence[Tensor], known: set[Tensor]) -> list[Tensor]:
-    """Return the tensors below `roots`, inputs first, without those in `known` or under them."""
-    order: list[Tensor] = []
-    done: set[Tensor] = set()
-    stack = [root for root in reversed(roots) if root not in known]
-    while stack:
-        tensor = stack[-1]
-        waiting = [s for s in tensor.inputs if s not in done and s not in known]
-        if waiting and tensor not in done:
-            stack += reversed(waiting)
-            continue
-        stack.pop()
-        if tensor not in done:
-            done.add(tensor)
-            order.append(tensor)
-    return order
 
 
 def _fault(tensor: Tensor) -> str | None:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
 from ranvier.graph.tensor import Tensor
 
 
-def topological(roots: Iterable[Tensor]) -> list[Tensor]:
-    """Return every tensor that `roots` depend on, roots included, inputs before users."""
+def topological(roots: Iterable[Tensor], known: Set[Tensor] = frozenset()) -> list[Tensor]:
+    """Return every tensor that `roots` depend on, roots included, inputs before users.
+
+    Those in `known` are left out, with all that only they depend on.
+    """
     order: list[Tensor] = []
-    done: set[Tensor] = set()
-    stack = list(roots)[::-1]
-    while stack:
-        tensor = stack[-1]
-        waiting = [] if tensor in done else [s for s in tensor.inputs if s not in done]
-        if waiting:
-            stack += waiting[::-1]
-            continue
-        stack.pop()
-        if tensor not in done:
-            done.add(tensor)
-            order.append(tensor)
-    return order
+    entered: set[Tensor] = set()
+    path: list[Tensor] = []  # from a root down to the tensor at hand
+    behind: list[Iterator[Tensor]] = []  # what is left to visit beside each of them
+    left = iter(roots)
+    while True:
+        for tensor in left:
+            if tensor not in entered and tensor not in known:
+                entered.add(tensor)
+                path.append(tensor)
+                behind.append(left)
+                left = iter(tensor.inputs)
+                break
+        else:
+            if not path:
+                return order
+            order.append(path.pop())
+            left = behind.pop()
 
 
 def rewrite(
@@ -41,9 +48,10 @@ def rewrite(
 
 def rebuild(old: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
     """Return `old` over `inputs`: itself where nothing changed."""
-    if all(a is b for a, b in zip(old.inputs, inputs, strict=True)):
-        return old
-    return Tensor(old.op, inputs, old.shape, old.dtype)
+    for before, after in zip(old.inputs, inputs, strict=True):
+        if before is not after:
+            return Tensor(old.op, inputs, old.shape, old.dtype)
+    return old
 
 
 def users(order: Iterable[Tensor]) -> Mapping[Tensor, list[Tensor]]:

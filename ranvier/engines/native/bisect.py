@@ -18,7 +18,7 @@ from ranvier.engines.native.kernels import Kernel
 from ranvier.graph.evaluate import evaluate_all
 from ranvier.graph.printing import type_text
 from ranvier.graph.tensor import Tensor
-from ranvier.graph.verify import topological_above
+from ranvier.graph.walk import topological
 from ranvier.records import dataclass
 
 TOLERANCE = {dtypes.float32: 1e-4, dtypes.float64: 1e-9, dtypes.bfloat16: 1e-2}
@@ -53,7 +53,7 @@ def first_difference(
         own = set(kernel.nodes)
         results = [node for node in kernel.nodes if node in values]
         known = {tensor: value for tensor, value in values.items() if tensor not in own}
-        order = topological_above(results, set(known))
+        order = topological(results, set(known))
         expected = evaluate_all(order, known)
         for node in results:
             difference = _compare(kernel, node, values[node], expected[node])

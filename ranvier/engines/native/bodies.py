@@ -31,6 +31,9 @@ from ranvier.graph.tensor import Tensor
 
 Key: TypeAlias = tuple[Tensor, Affine, tuple[Guard, ...]]
 
+_INNER = (*CONTRACTIONS, Reduction)
+"""Ops that a kernel computes by its own loops."""
+
 
 def write_body(
     draft: Draft,
@@ -90,7 +93,7 @@ class _Writer:
 
     def _is_inner(self, node: Tensor) -> bool:
         """Whether `node` is a contraction or reduction of this very kernel."""
-        return node in self.draft.anchors and isinstance(node.op, (*CONTRACTIONS, Reduction))
+        return node in self.draft.anchors and isinstance(node.op, _INNER)
 
     def position(self, node: Tensor, where: IndexMap) -> Affine:
         """Where in its place `node` lies at `where`."""

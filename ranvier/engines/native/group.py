@@ -306,9 +306,9 @@ class _Grouper:
         draft = self.drafts[k]
         draft.anchors[node] = where
         draft.reads.update(dict.fromkeys(read.node for read in pulled.reads))
-        for inlined, at in pulled.inlined:
-            if inlined is not node:
-                draft.inlined.add((inlined, repeats(at, draft)))
+        for at, inlined in pulled.inlined.items():
+            again = repeats(at, draft)
+            draft.inlined.update((other, again) for other in inlined if other is not node)
         self.home[node] = k
 
 
@@ -342,8 +342,10 @@ class _Spread:
 
 
 def _moved(pulled: Pulled, move: Callable[[IndexMap], IndexMap]) -> Pulled:
-    moved = {where: move(where.unguarded()) for where in {where for _, where in pulled.inlined}}
-    return Pulled(pulled.reads, {(node, moved[where]): None for node, where in pulled.inlined})
+    inlined: dict[IndexMap, list[Tensor]] = {}
+    for where, nodes in pulled.inlined.items():
+        inlined.setdefault(move(where.unguarded()), []).extend(nodes)
+    return Pulled(pulled.reads, inlined)
 
 
 def _split_for(where: IndexMap, blocked: Unsplittable) -> IndexMap:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
 
 from ranvier.engines.native.kernels import Kernel, Place
 from ranvier.engines.native.order import Sequenced
@@ -53,16 +57,25 @@ def _pattern(kernel: Kernel) -> str:
     """The kernel's text with its own numbers for its places, and without its name."""
     own = places(kernel)
 
-    def text(part: object) -> str:
+    def text(part: Any) -> str:
         if isinstance(part, Place):  # what has been packed has no number: the copy is read
             return f"{part.kind} {own.get(part)} {part.shape} {part.dtype.str}"
-        if isinstance(part, tuple):
+        if isinstance(part, np.dtype):
+            return part.str
+        if type(part) is tuple and part and not isinstance(part[0], int):
             return f"({', '.join(map(text, part))})"
-        if not is_dataclass(part):
+        names = _fields(type(part))  # type: ignore[arg-type]  # mypy: is a type hashable?
+        if names is None:
             return repr(part)
-        names = [f.name for f in fields(part) if f.repr]
-        if part is kernel:
-            names.remove("name")
-        return f"{type(part).__name__}({', '.join(text(getattr(part, name)) for name in names)})"
+        return f"{type(part).__name__}({', '.join([text(getattr(part, n)) for n in names])})"
 
     return text(kernel)
+
+
+@cache
+def _fields(kind: type[Any]) -> list[str] | None:
+    """The fields of a class that a kernel's code depends on; None if it has none."""
+    ignored = {"name"} if issubclass(kind, Kernel) else set()
+    if not is_dataclass(kind):
+        return None
+    return [f.name for f in fields(kind) if f.repr and f.name not in ignored]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -26,6 +25,9 @@ Windows over windows, or doubling by slices, would else multiply the work at eac
 """
 
 
+_COMPUTED = (Pointwise, Concatenate)
+
+
 class Unsplittable(Exception):  # noqa: N818 (a signal to the scheduler, not an error)
     """What no affine map passes, or too many maps lead to; `node` must lie in memory."""
 
@@ -47,10 +49,13 @@ class Read(NamedTuple):
 
 @dataclass
 class Pulled:
-    """The reads that a kernel needs, and the pointwise nodes that it computes on the way."""
+    """The reads that a kernel needs, and the pointwise nodes that it computes on the way.
+
+    The nodes stand under the map at which they are computed.
+    """
 
     reads: dict[Read, None] = field(default_factory=dict)
-    inlined: dict[tuple[Tensor, IndexMap], None] = field(default_factory=dict)
+    inlined: dict[IndexMap, list[Tensor]] = field(default_factory=dict)
 
 
 class Memory(Protocol):
@@ -69,23 +74,21 @@ def pull(seeds: Sequence[tuple[Tensor, IndexMap]], memory: Memory) -> Pulled:
     Raises Unsplittable where a view is in the way, or an element is needed at too many places.
     """
     found = Pulled()
-    maps: Counter[Tensor] = Counter()
-    seen: set[tuple[Tensor, IndexMap]] = set()
+    seen: dict[Tensor, list[IndexMap]] = {}
     stack = list(reversed(seeds))
     while stack:
         node, where = stack.pop()
-        if (node, where) in seen:
+        maps = seen.setdefault(node, [])
+        if where in maps:
             continue
-        seen.add((node, where))
+        maps.append(where)
         if memory.available(node):
             found.reads[Read(node, where.flat(node.shape), where.guards, where.axes)] = None
             continue
-        if isinstance(node.op, Pointwise | Concatenate) and node.size > 1:
-            maps[node] += 1
-            if maps[node] > MOST_MAPS:
-                raise Unsplittable(node)
+        if len(maps) > MOST_MAPS and isinstance(node.op, _COMPUTED) and node.size > 1:
+            raise Unsplittable(node)
         if isinstance(node.op, Pointwise):
-            found.inlined[node, where] = None
+            found.inlined.setdefault(where, []).append(node)
         base, sources = sources_of(node, where, memory)
         if base is not None:
             found.reads[Read(base, where.flat(node.shape), where.guards, None)] = None

@@ -18,8 +18,7 @@ from ranvier.graph import functions as f
 from ranvier.graph.leaves import Constant, constant
 from ranvier.graph.ops.movement import BroadcastTo, Reshape
 from ranvier.graph.tensor import Op, Shape, Tensor
-from ranvier.graph.verify import topological_above
-from ranvier.graph.walk import rebuild
+from ranvier.graph.walk import rebuild, topological
 
 Groups: TypeAlias = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 Rule: TypeAlias = Callable[[Tensor], "Tensor | None"]
@@ -41,7 +40,7 @@ class RulePass:
 
     def __call__(self, roots: Sequence[Tensor], settled: set[Tensor]) -> list[Tensor]:
         new: dict[Tensor, Tensor] = {}
-        for old in topological_above(roots, settled):
+        for old in topological(roots, settled):
             tensor = rebuild(old, tuple([new.get(source, source) for source in old.inputs]))
             result = new[old] = self._rewritten(tensor)
             if result is tensor and settled.issuperset(tensor.inputs):
