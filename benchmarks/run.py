@@ -30,6 +30,7 @@ from ranvier.engines.native.host import host  # noqa: E402
 
 OURS = "ours.py"
 TORCH = "peer_torch.py"
+NUMPY = "peer_numpy.py"
 COMPILES = 1000
 
 
@@ -68,19 +69,24 @@ class Settings:
 
 
 def matmul(report: Report, settings: Settings) -> None:
-    """Products beside the peak loop, which runs in a process of its own."""
+    """Products beside the peak loop and NumPy's, which run in processes of their own."""
     import ours
 
-    report.table(
-        "Matrix products, float32", ["product", "ms", "GFLOP/s", "peak GFLOP/s", "share of peak"]
-    )
-    with Contender(sys.executable, OURS) as own, Contender(sys.executable, OURS) as other:
+    columns = ["product", "ms", "GFLOP/s", "peak GFLOP/s", "share of peak", "NumPy's share"]
+    report.table("Matrix products, float32", columns)
+    with ExitStack() as open_:
+        scripts = (OURS, OURS, NUMPY)
+        own, other, peer = (open_.enter_context(Contender(sys.executable, s)) for s in scripts)
         for name, (m, k, n, left, right) in ours.MATMULS.items():
             if not settings.wants(name):
                 continue
-            entries = {"ours": Entry(own, f"matmul-{name}"), "peak": Entry(other, "peak")}
+            entries = {
+                "ours": Entry(own, f"matmul-{name}"),
+                "peak": Entry(other, "peak"),
+                "NumPy": Entry(peer, f"matmul-{name}"),
+            }
             times = compare(entries, settings.rounds)
-            rates = _rates(times["ours"], 2 * m * k * n)
+            rates, theirs = (_rates(times[key], 2 * m * k * n) for key in ("ours", "NumPy"))
             peaks = _rates(times["peak"], ours.peak_flops())
             turned = " A transposed" * left + " B transposed" * right
             report.row(
@@ -90,6 +96,7 @@ def matmul(report: Report, settings: Settings) -> None:
                     Figure(rates).text(".0f"),
                     Figure(peaks).text(".0f"),
                     ratios(rates, peaks).text(".0%"),
+                    ratios(theirs, peaks).text(".0%"),
                 ]
             )
 

@@ -152,6 +152,9 @@ PAIRS: dict[str, tuple[Build, Build]] = {
 }  # fmt: skip
 """Pairs of graphs over the same inputs that differ in one thing."""
 
+EXCHANGED = ("order of operands", "side of a product")
+"""Of those, the pairs with one code, to which a and b are given in either order."""
+
 
 def _run(build: Build, names: tuple[str, ...] = ("s", "t"), **options: Any) -> np.ndarray:
     """The graph by the native engine; checked against the reference."""
@@ -174,10 +177,9 @@ def _run(build: Build, names: tuple[str, ...] = ("s", "t"), **options: Any) -> n
 @pytest.mark.parametrize("name", PAIRS)
 def test_different_graphs_have_different_code(folder: Path, name: str, fuse: bool) -> None:
     for count, build in enumerate(PAIRS[name], 1):
-        _run(build, fuse=fuse)
-        assert len(keys(folder)) == count
-        _run(build, fuse=fuse)
-        assert len(keys(folder)) == count
+        for _ in range(2):
+            _run(build, fuse=fuse)
+            assert len(keys(folder)) == (1 if name in EXCHANGED else count)
 
 
 def test_states_of_the_same_name_are_told_apart(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,9 @@ def element_type(dtype: DType) -> Value:
         raise DTypeError(f"native code cannot hold {dtype}; convert it to float32 first") from None
 
 
+@cache
 def i64(value: int) -> Value:
-    """A 64-bit integer constant."""
+    """A 64-bit integer constant; kept, as is its text, since there are so many alike."""
     return ir.Constant(I64, value)
 
 
@@ -204,19 +206,24 @@ def constant_splat(scalar: Value, number: float, lanes: int) -> Value:
 
 def shuffle(b: Value, left: Value, right: Value, picks: Sequence[int]) -> Value:
     """A vector of the elements `picks` of left and right laid end to end."""
-    mask = ir.Constant(ir.VectorType(I32, len(picks)), [ir.Constant(I32, p) for p in picks])
-    return b.shuffle_vector(left, right, mask)
+    return b.shuffle_vector(left, right, _integers(I32, tuple(picks)))
+
+
+@cache
+def _integers(scalar: Value, values: tuple[int, ...]) -> Value:
+    """A constant vector of integers."""
+    vector = ir.VectorType(scalar, len(values))
+    return ir.Constant(vector, [ir.Constant(scalar, value) for value in values])
 
 
 def lane_mask(b: Value, count: Value, lanes: int) -> Value:
     """A vector of `lanes` bits, set where the lane's number is below `count` (i64)."""
-    iota = ir.Constant(ir.VectorType(I64, lanes), [i64(lane) for lane in range(lanes)])
-    return b.icmp_signed("<", iota, splat(b, count, lanes))
+    return b.icmp_signed("<", _integers(I64, tuple(range(lanes))), splat(b, count, lanes))
 
 
 def first_lanes(count: int, lanes: int) -> Value:
     """The constant mask of the first `count` of `lanes` lanes."""
-    return ir.Constant(ir.VectorType(I1, lanes), [int(lane < count) for lane in range(lanes)])
+    return _integers(I1, tuple(int(lane < count) for lane in range(lanes)))
 
 
 def vector_name(vector: Value) -> str:
