@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import ranvier as rv
-from ranvier.engines.native.emit.main import ENTRY, Slot
+from ranvier.engines.native.context import ENTRY, Slot
 from ranvier.engines.native.emit.module import emit_program
 from ranvier.engines.native.jit import Loaded, compile_object, load
 from ranvier.engines.native.kernels import Kernel, Place

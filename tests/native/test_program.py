@@ -72,6 +72,24 @@ def test_every_process_finds_what_another_has_compiled(folder: Path) -> None:
         assert len(keys(folder)) == 3
 
 
+CACHED = """
+import sys
+import ranvier as rv
+x = rv.input((5,), name="x")
+rv.compile({"x": x}, {"y": x * 3.0})
+print(any(name.startswith("ranvier.engines.native.emit") for name in sys.modules))
+"""
+
+
+def test_the_emitters_are_imported_only_to_emit(folder: Path) -> None:
+    command = [sys.executable, "-c", CACHED]
+    found = [
+        subprocess.run(command, check=True, timeout=100, capture_output=True, text=True).stdout
+        for _ in range(2)
+    ]
+    assert found == ["True\n", "False\n"]
+
+
 def test_a_damaged_entry_is_compiled_anew(folder: Path) -> None:
     x = rv.input((5,), name="x")
     array = np.arange(5, dtype=np.float32)

@@ -14,7 +14,7 @@ import pytest
 from networks import STEPS, Step, compiled, contents, kernel_shares, restore, values
 
 import ranvier as rv
-from ranvier.engines.native.emit.main import Slot
+from ranvier.engines.native.context import Slot
 from ranvier.engines.native.program import NativeProgram
 
 THREADS = (1, 2, 3, 4)

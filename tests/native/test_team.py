@@ -12,11 +12,12 @@ import pytest
 from llvmlite import ir
 
 from ranvier.engines.native import team as team_module
+from ranvier.engines.native.context import ENTRY, Slot, new_context
 from ranvier.engines.native.emit import builder as e
-from ranvier.engines.native.emit.main import ENTRY, Call, Slot, emit_main
+from ranvier.engines.native.emit.main import Call, emit_main
 from ranvier.engines.native.host import Host, example_host, host
 from ranvier.engines.native.jit import Loaded, compile_object, load
-from ranvier.engines.native.team import Team, new_context, team
+from ranvier.engines.native.team import Team, team
 from ranvier.errors import InputError
 
 SIZE = 64

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from ranvier.engines.native.emit.body import positions
 from ranvier.engines.native.host import Host
 from ranvier.engines.native.indexmap import Affine, Guard
 from ranvier.engines.native.kernels import Body, Choose, Instruction, Load, Reduce, Store
@@ -48,13 +47,6 @@ class Loops:
     style: str
     lanes: int
     block: int
-
-    @property
-    def vector(self) -> int | None:
-        """The dimension along which a vector runs."""
-        if not self.lanes:
-            return None
-        return len(self.body.domain) - 1 if self.style == "row" else self.body.rows - 1
 
 
 def shape_loops(body: Body, host: Host) -> Loops:
@@ -198,3 +190,16 @@ def _lanes(body: Body, host: Host, length: int) -> int:
     while count < most and length >= 2 * count * lanes:
         count *= 2
     return lanes * count
+
+
+def positions(x: Instruction) -> list[Affine]:
+    """The affine functions of the domain that `x` evaluates."""
+    match x:
+        case Load():
+            return [x.at, *(g.at for g in x.guards)]
+        case Choose():
+            return [g.at for g in x.guards]
+        case Store():
+            return [x.at]
+        case _:
+            return []

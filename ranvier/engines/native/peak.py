@@ -14,12 +14,13 @@ from llvmlite import ir
 
 from ranvier.dtypes import DType, as_dtype, float32
 from ranvier.engines.native.cache import default_cache, ir_key
+from ranvier.engines.native.context import ENTRY, Slot, new_context
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
-from ranvier.engines.native.emit.main import ENTRY, Call, Slot, emit_main
+from ranvier.engines.native.emit.main import Call, emit_main
 from ranvier.engines.native.host import CACHE_LINE, Host, host
 from ranvier.engines.native.jit import Loaded, compile_object, load
-from ranvier.engines.native.team import new_context, team
+from ranvier.engines.native.team import team
 from ranvier.graph.leaves import aligned_empty
 
 _TURNS = 1 << 14

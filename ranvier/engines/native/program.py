@@ -12,16 +12,15 @@ import numpy as np
 
 from ranvier.engines.native.bisect import Difference, first_difference
 from ranvier.engines.native.cache import default_cache, emission_key
+from ranvier.engines.native.context import ENTRY, Slot, new_context
 from ranvier.engines.native.costs import Cost, cost_of
 from ranvier.engines.native.describe import Profile, describe_schedule
-from ranvier.engines.native.emit.main import ENTRY, Slot
-from ranvier.engines.native.emit.module import emit_program
 from ranvier.engines.native.host import Host, host
 from ranvier.engines.native.jit import Loaded, compile_object, load
 from ranvier.engines.native.kernels import Place
 from ranvier.engines.native.patterns import wire
 from ranvier.engines.native.schedule import Schedule, schedule
-from ranvier.engines.native.team import new_context, team
+from ranvier.engines.native.team import team
 from ranvier.engines.program import Argument, Options, Program, Signature
 from ranvier.engines.reference import check_finite
 from ranvier.errors import InputError, NonFiniteError
@@ -257,6 +256,9 @@ def _load(plan: Schedule, slots: Mapping[Place, int], machine: Host) -> Loaded:
     key = emission_key(str(wired), machine)
 
     def make() -> bytes:
+        # The emitters take longer to import than to find a program in the cache.
+        from ranvier.engines.native.emit.module import emit_program
+
         return compile_object(emit_program(wired, machine), machine)
 
     return load(default_cache().object(key, make), [ENTRY])

@@ -11,48 +11,20 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import sys
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any
 
 import numpy as np
 
-from ranvier.engines.native.emit.main import Slot, context_slots
+from ranvier.engines.native.context import Slot
 from ranvier.errors import InputError
-from ranvier.graph.leaves import aligned_empty
 
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 """The type of a program's entry: (context, index of the thread)."""
 
 _LOOK = 0.1
 """Seconds after which a waiting caller looks up, where a signal alone would not wake it."""
-
-
-def new_context(buffers: int) -> np.ndarray:
-    """A zeroed context (int64, aligned to a cache line) for a program with so many buffers."""
-    context = aligned_empty((context_slots(buffers),), np.dtype(np.int64))
-    context.fill(0)
-    context[Slot.SLEEP] = sleep_address()
-    return context
-
-
-@functools.cache
-def sleep_address() -> int:
-    """The address of the system's function that sleeps for some microseconds, or 0.
-
-    On a busy machine a thread that only offered its core to others would get it back after
-    their whole time slices, at every barrier; one that slept comes first.
-    """
-    try:
-        if sys.platform == "win32":  # there sleeping takes too long; this takes no argument
-            function: Any = ctypes.WinDLL("kernel32").SwitchToThread
-        else:
-            function = ctypes.CDLL(None).usleep
-    except (OSError, AttributeError):
-        return 0
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 class Team:

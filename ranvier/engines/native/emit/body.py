@@ -19,7 +19,6 @@ from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.access import Point, guard_mask, read, write
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.pointwise import compute, literal, value_type
-from ranvier.engines.native.indexmap import Affine
 from ranvier.engines.native.kernels import (
     Body,
     Choose,
@@ -32,6 +31,7 @@ from ranvier.engines.native.kernels import (
     Reduce,
     Store,
 )
+from ranvier.engines.native.loops import positions
 from ranvier.records import dataclass
 
 CONSTANT, UNIT, INNER = range(3)
@@ -131,19 +131,6 @@ def arguments(x: Instruction) -> tuple[int, ...]:
             return (x.arg,)
         case _:
             return ()
-
-
-def positions(x: Instruction) -> list[Affine]:
-    """The affine functions of the domain that `x` evaluates."""
-    match x:
-        case Load():
-            return [x.at, *(g.at for g in x.guards)]
-        case Choose():
-            return [g.at for g in x.guards]
-        case Store():
-            return [x.at]
-        case _:
-            return []
 
 
 @dataclass

@@ -1,25 +1,22 @@
 """The program's entry: the loop over steps, the barriers, the floating-point mode, the clock.
 
-Every thread of a team calls `ranvier_main(context, thread)` once per call. The context is an
-array of 64-bit slots, described by `Slot`; Python fills it and reads it while the program runs.
+Every thread of a team calls `ranvier_main(context, thread)` once per call; `context.py`
+describes the context.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
 from itertools import accumulate
 from typing import Any
 
 from llvmlite import ir
 
+from ranvier.engines.native.context import ENTRY, Slot
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import I8, I32, I64, PTR, VOID, Value
 from ranvier.engines.native.host import Host
 from ranvier.records import dataclass
-
-ENTRY = "ranvier_main"
-"""The name of the one symbol that a program exports."""
 
 _SPINS = 4000
 """Looks at the counter before a waiting thread sleeps between looks: 100 to 200 us."""
@@ -38,30 +35,6 @@ _X86_FLUSH = 0x8040
 
 _ARM_FLUSH = 1 << 24
 """The bit FZ of the register FPCR, which does both."""
-
-
-class Slot(IntEnum):
-    """The slots of a call's context, in units of eight bytes.
-
-    Behind `BUFFERS` stand two slots a buffer: its address, and by how many bytes the address
-    advances from step to step. Counters that threads wait for have cache lines of their own.
-    """
-
-    THREADS = 0
-    STEPS = 1
-    STOP = 2  # set by Python to end the call after the step in hand
-    DONE = 3  # the steps that all threads have finished
-    SLEEP = 4  # address of a function that sleeps for so many microseconds, or 0
-    PROFILE = 5  # address of uint64[calls] that gathers clock ticks, or 0
-    WORK = 6  # address of int64[threads] that counts each thread's steps, or 0
-    ARRIVALS = 16  # arrivals at barriers since the call began; zeroed by Python
-    LAST = 24  # the number of steps after which all stop, or 0; zeroed by Python
-    BUFFERS = 32
-
-
-def context_slots(buffers: int) -> int:
-    """The number of slots in the context of a program with so many buffers."""
-    return Slot.BUFFERS + 2 * buffers
 
 
 @dataclass(frozen=True)
