@@ -48,12 +48,19 @@ def simplify(roots: Sequence[Tensor], passes: Sequence[str] = tuple(PASSES)) -> 
     settled: list[set[Tensor]] = [set() for _ in steps]
     roots = list(roots)
     verify(roots, sound)
+    done: list[list[Tensor] | None] = [None] * len(steps)
     for _ in range(MOST_ROUNDS):
         before = roots
-        for step, memory in zip(steps, settled, strict=True):
-            roots = step(roots, memory)
-            verify(roots, sound)
-        if all(new is old for new, old in zip(roots, before, strict=True)):
+        for i, step in enumerate(steps):
+            if done[i] is roots:  # it has seen them, and changed nothing
+                continue
+            found = step(roots, settled[i])
+            if any(new is not old for new, old in zip(found, roots, strict=True)):
+                roots = found
+                verify(roots, sound)
+            else:
+                done[i] = roots
+        if roots is before:
             break
     return roots
 
