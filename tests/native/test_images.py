@@ -75,6 +75,58 @@ def test_winograd_errs_hardly_more_than_the_direct_way(size: tuple[int, ...], pa
         np.testing.assert_allclose(found[name], reference[name], atol=2e-6 * scale, rtol=0)
 
 
+GRADIENTS = [(4, 8, 8, 32, 32), (3, 16, 12, 32, 48), (8, 28, 28, 128, 64), (1, 10, 8, 64, 128)]
+
+
+@pytest.mark.parametrize("size", GRADIENTS)
+@pytest.mark.parametrize("padding", [0, 1])
+def test_winograd_gradients_err_hardly_more_than_the_direct_way(
+    size: tuple[int, ...], padding: int
+) -> None:
+    """In one chunk of images or several, in one group of panels or several."""
+    images, height, width, channels, outputs = size
+    rng = np.random.default_rng(4)
+    rim = 2 * (1 - padding)
+    x = given(rng, images, height + rim, width + rim, channels)
+    g = given(rng, images, height, width, outputs)
+    slope = _slope(x[0], g[0], padding)
+    program, reference = program_of({"dw": slope}, x=x, g=g)
+    assert kinds(program, WinogradKernel)
+    found = program(x=x[1], g=g[1])["dw"]
+    a, b = (rv.input(v.shape, rv.float64) for v in (x[1], g[1]))
+    exact = rv.compile({"x": a, "g": b}, {"dw": _slope(a, b, padding)}, engine="reference")(
+        x=x[1].astype(np.float64), g=g[1].astype(np.float64)
+    )["dw"]
+    ours, theirs = (float(np.abs(v - exact).max()) for v in (found, reference["dw"]))
+    assert ours <= 4 * theirs
+    assert program.bisect(x=x[1], g=g[1]) is None
+
+
+def _slope(x: rv.Tensor, g: rv.Tensor, padding: int) -> rv.Tensor:
+    """The gradient of 3x3 weights, given that of the result."""
+    w = rv.constant(np.zeros((3, 3, x.shape[-1], g.shape[-1]), x.dtype))
+    return rv.gradients(rv.sum(rv.convolution(x, w, padding=padding) * g), [w])[0]
+
+
+@pytest.mark.parametrize(
+    "change", ["odd height", "channels apart", "stride", "dilation", "few channels", "no images"]
+)
+def test_what_winograd_gradients_do_not_suit_goes_the_direct_way(change: str) -> None:
+    rng = np.random.default_rng(4)
+    channels = 7 if change == "few channels" else 32
+    step = 2 if change == "channels apart" else 1
+    images = 0 if change == "no images" else 2
+    x = given(rng, images, 25 if change == "odd height" else 26, 26, channels * step)
+    w = rv.constant(np.zeros((3, 3, channels, 32), np.float32))
+    stride, dilation = 1 + (change == "stride"), 1 + (change == "dilation")
+    y = rv.convolution(x[0][..., ::step], w, stride=stride, dilation=dilation)
+    g = given(rng, *y.shape)
+    program, reference = program_of({"dw": rv.gradients(rv.sum(y * g[0]), [w])[0]}, x=x, g=g)
+    assert not kinds(program, WinogradKernel)
+    found, wanted = program(x=x[1], g=g[1])["dw"], reference["dw"]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max(initial=0))
+
+
 def test_winograd_keeps_not_a_number_where_it_is() -> None:
     """Odd images end inside a tile; what lies beyond them must not leak in."""
     rng = np.random.default_rng(5)

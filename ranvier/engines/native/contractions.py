@@ -35,7 +35,11 @@ from ranvier.engines.native.kernels import (
     WinogradWeightsKernel,
 )
 from ranvier.engines.native.places import Places
-from ranvier.engines.native.winograd_plan import plan_winograd
+from ranvier.engines.native.winograd_gradient_plan import (
+    WinogradGradientPlan,
+    plan_winograd_gradient,
+)
+from ranvier.engines.native.winograd_plan import WinogradPlan, plan_winograd
 from ranvier.graph.ops.contraction import MatMul
 from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient, Geometry
 from ranvier.graph.tensor import Shape, Tensor
@@ -95,6 +99,8 @@ class Contractions:
                 plan = plan_images_last_gradient(loops, node.dtype, self.host)
             else:
                 loops = weight_gradient_loops(*_shapes(node), left.at, right.at)
+                if self._winograd_gradient(i, draft, loops, left, right, body):
+                    return
                 plan = plan_convolution(loops, False, node.dtype, self.host)
             self._add_convolution(i, draft, body, plan, left.place, right.place)
 
@@ -149,20 +155,35 @@ class Contractions:
             return False
         panels = replace(plan_convolution(loops, True, node.dtype, self.host), panels=plan.panels)
         packed = self._pack_weights(i, panels, right)
-        places = (
-            Place("temporary", f"{name}{i}", (size,), node.dtype)
-            for name, size in (
-                ("points", plan.weights_size),
-                ("scratch", plan.scratch * self.threads),
-            )
-        )
-        points, scratch = places
+        points = Place("temporary", f"points{i}", (plan.weights_size,), node.dtype)
         self.built.append(WinogradWeightsKernel(f"transform{i}", (), plan, packed, points))
-        kernel = WinogradKernel(
-            f"winograd{i}", tuple(draft.anchors), body, plan, left.place, points, scratch
-        )
-        self.built.append(kernel)
+        self._add_winograd(i, draft, body, plan, left.place, points)
         return True
+
+    def _winograd_gradient(
+        self, i: int, draft: Draft, loops: Loops, left: Operand, right: Operand, body: Body
+    ) -> bool:
+        """Build the kernel of a weight gradient by Winograd's filtering if it pays."""
+        node = draft.product
+        shapes, where = _shapes(node), (left.at, right.at)
+        plan = plan_winograd_gradient(*shapes, loops, *where, node.dtype, self.host)
+        if plan is not None:
+            self._add_winograd(i, draft, body, plan, left.place, right.place)
+        return plan is not None
+
+    def _add_winograd(
+        self,
+        i: int,
+        draft: Draft,
+        body: Body,
+        plan: WinogradPlan | WinogradGradientPlan,
+        left: Place,
+        right: Place,
+    ) -> None:
+        size = plan.scratch * self.threads
+        scratch = Place("temporary", f"scratch{i}", (size,), plan.dtype)
+        nodes = tuple(draft.anchors)
+        self.built.append(WinogradKernel(f"winograd{i}", nodes, body, plan, left, right, scratch))
 
     def _pack_weights(self, i: int, plan: ConvolutionPlan, operand: Operand) -> Place:
         packed = Place("temporary", f"weights{i}", (plan.packed_size,), plan.dtype)

@@ -15,6 +15,7 @@ from ranvier.dtypes import DType
 from ranvier.engines.native.contraction_plan import MatmulPlan
 from ranvier.engines.native.convolution_plan import ConvolutionPlan
 from ranvier.engines.native.indexmap import Affine, Guard
+from ranvier.engines.native.winograd_gradient_plan import WinogradGradientPlan
 from ranvier.engines.native.winograd_plan import WinogradPlan
 from ranvier.graph.tensor import Op, Shape, Tensor
 from ranvier.records import dataclass
@@ -260,9 +261,12 @@ class PackWeightsKernel(Kernel):
 
 @dataclass(frozen=True)
 class WinogradKernel(BodyKernel):
-    """A 3x3 convolution by Winograd's filtering, with pointwise work before its store."""
+    """A 3x3 convolution, or its weights' gradient, by Winograd's filtering.
 
-    plan: WinogradPlan
+    `left` is the image, `right` the transformed weights, or the result's gradient.
+    """
+
+    plan: WinogradPlan | WinogradGradientPlan
     left: Place
     right: Place
     scratch: Place = field(repr=False)
@@ -276,9 +280,7 @@ class WinogradKernel(BodyKernel):
         yield from super().writes()
 
     def __str__(self) -> str:
-        image = "x".join(map(str, (*self.plan.image, self.plan.n)))
-        what = f"{image}, {self.plan.channels} channels in"
-        return f"{self.name}: winograd {what} of {self.left}, {self.right}\n{self.body}"
+        return f"{self.name}: {self.plan} of {self.left}, {self.right}\n{self.body}"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ranvier.engines.native.widen import (
     widened_pointwise,
     widened_weight_gradient,
 )
+from ranvier.engines.native.winograd_gradient_plan import gradient_chunks
 from ranvier.graph import functions as f
 from ranvier.graph.ops.contraction import MatMul
 from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient
@@ -91,6 +92,12 @@ class _Lowering:
         chunks = _divisor(node.inputs[1].shape[1], CHUNKS if _chunks(node) > 1 else 1)
         if (form := self.images_last.weight_gradient(node, lanes, chunks)) is not None:
             return form
+        image, channels = node.inputs[1].shape, node.shape[-2]
+        tiled = gradient_chunks(
+            node.op.geometry, node.op.kernel, image, channels, node.dtype, self.host
+        )
+        if tiled is not None:
+            return in_chunks(node, tiled)
         wide = widened_weight_gradient(node, lanes)
         if wide is None:
             return in_chunks(node, _chunks(node))

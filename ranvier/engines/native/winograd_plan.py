@@ -36,12 +36,10 @@ _ENOUGH_BLOCKS = 16
 
 
 @dataclass(frozen=True)
-class WinogradPlan:
-    """A 3x3 convolution [images, height, width, n] by tiles of 2x2 outputs.
+class Tiled:
+    """Images [images, height, width] cut into tiles of 2x2, and these into blocks of `lines` rows.
 
-    A block is `lines` rows of tiles. Its transformed inputs V[point][tile][channel], the
-    products M[point][tile][column] of one panel, and the outputs of one row of tiles lie in
-    scratch memory of the thread. `rows` cuts the tiles of a block, `panels` the columns.
+    The transformed inputs of a block are V[point][tile][channel].
     """
 
     loops: Loops
@@ -51,18 +49,6 @@ class WinogradPlan:
     dtype: DType
     lanes: int
     lines: int
-    rows: Cut
-    panels: Cut
-
-    @property
-    def m(self) -> int:
-        """The outputs of one row."""
-        return self.image[2]
-
-    @property
-    def n(self) -> int:
-        """The channels out."""
-        return self.loops.columns
 
     @property
     def down(self) -> int:
@@ -81,14 +67,36 @@ class WinogradPlan:
 
     @property
     def blocks(self) -> int:
-        """The units of work."""
+        """The number of blocks."""
         return self.image[0] * self.down // self.lines
 
     @property
     def point_step(self) -> int:
-        """Elements between the points of V: an odd number of vectors, to spread over the cache."""
-        vectors = self.tiles * self.channels // self.lanes
-        return (vectors + 1 - vectors % 2) * self.lanes
+        """Elements between the points of V."""
+        return spread(self.tiles * self.channels, self.lanes)
+
+
+@dataclass(frozen=True)
+class WinogradPlan(Tiled):
+    """A 3x3 convolution [images, height, width, n] by tiles of 2x2 outputs.
+
+    A block's V, the products M[point][tile][column] of one panel, and the outputs of one row of
+    tiles lie in scratch memory of the thread. `rows` cuts the tiles of a block, `panels` the
+    columns.
+    """
+
+    rows: Cut
+    panels: Cut
+
+    @property
+    def m(self) -> int:
+        """The outputs of one row."""
+        return self.image[2]
+
+    @property
+    def n(self) -> int:
+        """The channels out."""
+        return self.loops.columns
 
     @property
     def width(self) -> int:
@@ -116,6 +124,16 @@ class WinogradPlan:
         """The distinct (rows, vectors) of the products' tiles."""
         return tuple((rows, width) for rows in self.rows.sizes for width in self.panels.sizes)
 
+    def __str__(self) -> str:
+        image = "x".join(map(str, (*self.image, self.n)))
+        return f"winograd {image}, {self.channels} channels in"
+
+
+def spread(size: int, lanes: int) -> int:
+    """`size` rounded up to an odd number of vectors, so that points spread over the cache."""
+    vectors = -(-size // lanes)
+    return (vectors + 1 - vectors % 2) * lanes
+
 
 def plan_winograd(
     geometry: Geometry,
@@ -129,12 +147,7 @@ def plan_winograd(
     """Plan a convolution without padding, or return None where the direct way is better."""
     lanes, (images, height, width, outputs) = host.lanes(dtype), result
     channels = weights[2]
-    simple = (geometry.stride, geometry.dilation, geometry.groups) == ((1, 1), (1, 1), 1)
-    if not simple or weights[:2] != (3, 3) or x.terms[3] != 1:
-        return None
-    if channels % lanes or outputs % lanes or min(channels, outputs) < _FEWEST_VECTORS * lanes:
-        return None
-    if min(height, width) < _SMALLEST_IMAGE or channels * outputs > _LARGEST_WEIGHTS:
+    if x.terms[3] != 1 or not pays(geometry, weights[:2], result, channels, lanes):
         return None
     down, across = -(-height // 2), -(-width // 2)
     lines = _lines(images * down, _MOST_TILES // across)
@@ -144,6 +157,17 @@ def plan_winograd(
     )
     image, steps = (images, height, width), (x.terms[0], x.terms[1], x.terms[2])
     return WinogradPlan(loops, image, steps, channels, dtype, lanes, lines, rows, panels)
+
+
+def pays(geometry: Geometry, kernel: Shape, result: Shape, channels: int, lanes: int) -> bool:
+    """Whether a convolution without padding, or its weights' gradient, is quicker so."""
+    images, height, width, outputs = result
+    simple = (geometry.stride, geometry.dilation, geometry.groups) == ((1, 1), (1, 1), 1)
+    if not simple or kernel != (3, 3) or channels % lanes or outputs % lanes:
+        return False
+    if min(channels, outputs) < _FEWEST_VECTORS * lanes or images == 0:
+        return False
+    return min(height, width) >= _SMALLEST_IMAGE and 0 < channels * outputs <= _LARGEST_WEIGHTS
 
 
 def _lines(total: int, longest: int) -> int:

@@ -36,6 +36,7 @@ from ranvier.engines.native.kernels import (
     WinogradKernel,
 )
 from ranvier.engines.native.loops import coalesced
+from ranvier.engines.native.winograd_gradient_plan import WinogradGradientPlan
 from ranvier.engines.native.winograd_plan import WinogradPlan
 
 ContractionKernel: TypeAlias = MatmulKernel | ConvolutionKernel | WinogradKernel
@@ -161,7 +162,7 @@ class _Tile:
     """Emits the work on one row of a tile."""
 
     b: Value
-    shape: MatmulPlan | ConvolutionPlan | WinogradPlan
+    shape: MatmulPlan | ConvolutionPlan | WinogradPlan | WinogradGradientPlan
     body: Body
     plan: Plan
     tile: Value

@@ -18,6 +18,7 @@ from ranvier.engines.native.emit.main import Call, emit_main
 from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a, side_b
 from ranvier.engines.native.emit.rows import emit_rows
 from ranvier.engines.native.emit.winograd import emit_winograd, emit_winograd_weights
+from ranvier.engines.native.emit.winograd_gradient import emit_winograd_gradient
 from ranvier.engines.native.host import Host
 from ranvier.engines.native.kernels import (
     BorderKernel,
@@ -33,6 +34,7 @@ from ranvier.engines.native.kernels import (
     WinogradWeightsKernel,
 )
 from ranvier.engines.native.patterns import Wired, places
+from ranvier.engines.native.winograd_plan import WinogradPlan
 from ranvier.errors import CompileError
 
 
@@ -72,7 +74,9 @@ def _emit_kernel(
         case WinogradKernel():
             epilogue = emit_epilogue(module, kernel, slots, f"{name}_epilogue")
             operands = slots[kernel.left], slots[kernel.right], slots[kernel.scratch]
-            return emit_winograd(module, host, kernel.plan, *operands, epilogue, name)
+            if isinstance(kernel.plan, WinogradPlan):
+                return emit_winograd(module, host, kernel.plan, *operands, epilogue, name)
+            return emit_winograd_gradient(module, host, kernel.plan, *operands, epilogue, name)
         case PackWeightsKernel():
             packed = slots[kernel.packed]
             return emit_pack_weights(module, kernel.plan, slots[kernel.source], packed, name)

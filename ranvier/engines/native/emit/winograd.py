@@ -12,7 +12,7 @@ from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import Epilogue
 from ranvier.engines.native.emit.microkernel import strided_microkernel
 from ranvier.engines.native.host import CACHE_LINE
-from ranvier.engines.native.winograd_plan import POINTS, WinogradPlan
+from ranvier.engines.native.winograd_plan import POINTS, Tiled, WinogradPlan
 
 
 def emit_winograd(
@@ -37,8 +37,10 @@ def emit_winograd(
     start, stop = e.share(b, plan.blocks, thread, threads)
     with e.loop(b, start, stop) as block:
         first = e.mul(b, block, plan.lines)
-        _transform_inputs(b, plan, x, v, first)
-        ahead = _block_origin(b, plan, x, e.add(b, first, plan.lines))
+        transform_inputs(b, plan, x, v, first)
+        following = e.add(b, first, plan.lines)
+        new_rows = plan.loops.left.offset + 2 * plan.image_steps[1]
+        ahead = block_origin(b, plan, x, plan.image_steps, new_rows, following)
         with e.loop(b, 0, plan.panels.pieces) as panel:
             if epilogue.prefetch is not None:
                 _each_row(b, plan, v, panel, first, table, epilogue.prefetch, None)
@@ -55,7 +57,7 @@ def emit_winograd_weights(
     """The kernel `name` that transforms packed weights [panel][tap][channel][column]."""
     kernel, b = e.kernel(module, name)
     table, thread, threads = kernel.args
-    scalar, vector = _types(plan)
+    scalar, vector = vector_types(plan)
     taps, points = e.buffer(b, table, source), e.buffer(b, table, target)
     start, stop = e.share(b, plan.panels.pieces * plan.channels, thread, threads)
     with e.loop(b, start, stop) as unit:
@@ -70,14 +72,15 @@ def emit_winograd_weights(
             g = [
                 e.load(b, e.element(b, old, at, scalar), vector, plan.dtype.itemsize) for at in read
             ]
-            for point, value in enumerate(_both_ways(b, g, 3, _weights)):
+            for point, value in enumerate(both_ways(b, g, 3, _weights)):
                 at = e.add(b, column, e.mul(b, step, point))
                 b.store(value, e.element(b, new, at, scalar), align=plan.dtype.itemsize)
     b.ret_void()
     return kernel
 
 
-def _types(plan: WinogradPlan) -> tuple[Value, Value]:
+def vector_types(plan: Tiled) -> tuple[Value, Value]:
+    """The types of a plan's elements and of its vectors."""
     scalar = e.element_type(plan.dtype)
     return scalar, ir.VectorType(scalar, plan.lanes)
 
@@ -89,7 +92,7 @@ def _panel(b: Value, plan: WinogradPlan, panel: Value) -> tuple[Value, Value]:
     return e.mul(b, columns, plan.channels), width
 
 
-def _transform_inputs(b: Value, plan: WinogradPlan, x: Value, v: Value, first: Value) -> None:
+def transform_inputs(b: Value, plan: Tiled, x: Value, v: Value, first: Value) -> None:
     """Fill V for the block whose first row of tiles is `first`."""
     scalar, function = e.element_type(plan.dtype), _input_function(b.module, plan)
     of_image, of_row, of_column = plan.image_steps
@@ -113,7 +116,7 @@ def _last(length: int, step: int) -> int:
     return 2 * step if length % 2 else 3 * step
 
 
-def _input_function(module: Value, plan: WinogradPlan) -> Value:
+def _input_function(module: Value, plan: Tiled) -> Value:
     """The function that transforms a row of input tiles, once per module.
 
     (ptr image, ptr v, row step, column step, step to the fourth row, step to the fourth column
@@ -121,12 +124,12 @@ def _input_function(module: Value, plan: WinogradPlan) -> Value:
     """
     name = f"winograd_input_{plan.dtype.name}"
     kinds = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 7])
-    function, fresh = _shared(module, name, kinds)
+    function, fresh = shared_function(module, name, kinds)
     if not fresh:
         return function
     image, v, row, column, bottom, right, tiles, channels, point_step = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
-    scalar, vector = _types(plan)
+    scalar, vector = vector_types(plan)
     rows = [e.i64(0), row, e.mul(b, row, 2), bottom]
     with e.loop(b, 0, tiles) as tile:
         final = b.icmp_signed("==", e.add(b, tile, 1), tiles)
@@ -138,26 +141,26 @@ def _input_function(module: Value, plan: WinogradPlan) -> Value:
             read = [e.element(b, near, e.add(b, r, c), scalar) for r in rows for c in columns]
             d = [e.load(b, at, vector, plan.dtype.itemsize) for at in read]
             to = e.element(b, v, e.add(b, e.mul(b, tile, channels), channel), scalar)
-            for point, value in enumerate(_both_ways(b, d, 4, _inputs)):
+            for point, value in enumerate(both_ways(b, d, 4, _inputs)):
                 at = e.element(b, to, e.mul(b, point_step, point), scalar)
                 b.store(value, at, align=plan.dtype.itemsize)
     b.ret_void()
     return function
 
 
-def _block_origin(b: Value, plan: WinogradPlan, x: Value, first: Value) -> Value:
-    """The address of the image rows that the block from row of tiles `first` on reads anew."""
-    of_image, of_row, _ = plan.image_steps
+def block_origin(
+    b: Value, plan: Tiled, base: Value, steps: tuple[int, int, int], offset: int, first: Value
+) -> Value:
+    """The address of the pixels under the block from row of tiles `first` on."""
+    of_image, of_row, _ = steps
     image, down = e.div(b, first, plan.down), e.rem(b, first, plan.down)
     at = e.add(b, e.mul(b, image, of_image), e.mul(b, down, 2 * of_row))
-    at = e.add(b, at, plan.loops.left.offset + 2 * of_row)
-    return e.element(b, x, at, e.element_type(plan.dtype))
+    return e.element(b, base, e.add(b, at, offset), e.element_type(plan.dtype))
 
 
-def _ask_ahead(b: Value, plan: WinogradPlan, ahead: Value, turn: Value) -> None:
-    """Ask for a part of the next block's image; there are as many turns as tiles to multiply."""
-    turns = plan.panels.pieces * POINTS * plan.rows.pieces
-    size = plan.lines * 2 * plan.image_steps[1] * plan.dtype.itemsize
+def ask_ahead(b: Value, plan: Tiled, ahead: Value, row_step: int, turn: Value, turns: int) -> None:
+    """Ask for the part for this turn, one of `turns`, of a block's rows of pixels."""
+    size = plan.lines * 2 * row_step * plan.dtype.itemsize
     part = -(-size // turns // CACHE_LINE) * CACHE_LINE
     first = e.mul(b, turn, part)
     for byte in range(0, part, CACHE_LINE):
@@ -180,6 +183,7 @@ def _multiply(
     vectors = e.piece_size(b, plan.panels, panel)
     offsets = tuple(row * plan.channels for row in range(plan.rows.size))
     once, depth = [e.i64(1), e.i64(0)], [e.i64(plan.channels), e.i64(1)]
+    turns = plan.panels.pieces * POINTS * plan.rows.pieces
     with e.loop(b, 0, POINTS) as point:
         at = e.add(b, e.mul(b, above, POINTS), e.mul(b, point, e.mul(b, width, plan.channels)))
         right = e.element(b, u, at, scalar)
@@ -189,7 +193,7 @@ def _multiply(
             row, rows = e.piece_start(b, plan.rows, piece), e.piece_size(b, plan.rows, piece)
             matrix = e.add(b, e.mul(b, panel, POINTS), point)
             turn = e.add(b, e.mul(b, matrix, plan.rows.pieces), piece)
-            _ask_ahead(b, plan, ahead, turn)
+            ask_ahead(b, plan, ahead, plan.image_steps[1], turn, turns)
             a = e.element(b, left, e.mul(b, row, plan.channels), scalar)
             tile = e.element(b, products, e.mul(b, row, width), scalar)
             for height, wide in plan.microkernels:
@@ -246,18 +250,18 @@ def _output_function(module: Value, plan: WinogradPlan) -> Value:
     """
     name = f"winograd_output_{plan.dtype.name}"
     kinds = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 4])
-    function, fresh = _shared(module, name, kinds)
+    function, fresh = shared_function(module, name, kinds)
     if not fresh:
         return function
     m, outputs, tiles, width, point_step, line_step = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
-    scalar, vector = _types(plan)
+    scalar, vector = vector_types(plan)
     with e.loop(b, 0, tiles) as tile, e.loop(b, 0, width, plan.lanes) as column:
         near = e.element(b, m, e.add(b, e.mul(b, tile, width), column), scalar)
         read = [e.element(b, near, e.mul(b, point_step, p), scalar) for p in range(POINTS)]
         values = [e.load(b, at, vector, plan.dtype.itemsize) for at in read]
         to = e.element(b, outputs, e.add(b, e.mul(b, e.mul(b, tile, 2), width), column), scalar)
-        y = _both_ways(b, values, 4, _outputs)
+        y = both_ways(b, values, 4, _outputs)
         for i, value in enumerate(y):
             at = e.add(b, e.mul(b, line_step, i // 2), e.mul(b, width, i % 2))
             b.store(value, e.element(b, to, at, scalar), align=plan.dtype.itemsize)
@@ -265,7 +269,7 @@ def _output_function(module: Value, plan: WinogradPlan) -> Value:
     return function
 
 
-def _shared(module: Value, name: str, kinds: Value) -> tuple[Value, bool]:
+def shared_function(module: Value, name: str, kinds: Value) -> tuple[Value, bool]:
     """The internal function of that name, and whether it is new and has no body yet."""
     found = module.globals.get(name)
     if found is not None:
@@ -282,7 +286,7 @@ def _shared(module: Value, name: str, kinds: Value) -> tuple[Value, bool]:
 # ---------------------------------------------------------------- the transforms
 
 
-def _both_ways(b: Value, values: Sequence[Value], side: int, transform) -> list[Value]:  # type: ignore[no-untyped-def]
+def both_ways(b: Value, values: Sequence[Value], side: int, transform) -> list[Value]:  # type: ignore[no-untyped-def]
     """Transform the columns of a square of `side` by `side` values, then its rows."""
     columns = [transform(b, values[column::side]) for column in range(side)]
     rows = [transform(b, row) for row in zip(*columns, strict=True)]
