@@ -29,7 +29,13 @@ LIMITS = {
     cascade: {"FAN": 2},
     loops: {"BLOCK_BYTES": 256},
     winograd_plan: {"_FEWEST_VECTORS": 0, "_SMALLEST_IMAGE": 1},
-    contraction_plan: {"_FEW_BLOCKS": 1, "_SMALL_B": 0, "STACK_BYTES": 4096},
+    contraction_plan: {
+        "_FEW_BLOCKS": 1,
+        "_SMALL": 0,
+        "_LONG_TILE": 2,
+        "_MANY_PANELS": 3,
+        "STACK_BYTES": 4096,
+    },
     convolution_plan: {"_MANY_PANELS": 1, "STACK_BYTES": 1024},
 }
 

@@ -45,7 +45,7 @@ def test_products_share_a_packed_operand_only_if_they_read_all_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Parts of one matrix that end in the same vector are cut alike, but they are not the same."""
-    monkeypatch.setattr(contraction_plan, "_SMALL_B", 0)
+    monkeypatch.setattr(contraction_plan, "_SMALL", 0)
     use(monkeypatch, replace(host(), l1_bytes=512, l2_bytes=2048))
     inputs = {"a": rv.input((90, 20)), "c": rv.input((90, 20)), "b": rv.input((20, 64))}
     a, c, b = inputs.values()

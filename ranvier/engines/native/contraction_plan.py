@@ -48,8 +48,14 @@ has some 1,500 entries, and the operands need theirs.
 _FEW_BLOCKS = 2
 """Blocks of rows each of which may as well pack the panels of B that it needs."""
 
-_SMALL_B = 128 << 10
-"""Bytes of a B that stays in the caches, so that packing it again costs little."""
+_SMALL = 128 << 10
+"""Bytes of an operand that stays in the caches, so that reading it anew costs little."""
+
+_LONG_TILE = 64
+"""Depth of a tile of A that, where it lies, may crowd into some sets of the L1 cache."""
+
+_MANY_PANELS = 24
+"""Panels of B that use each tile of A so often that packing it pays, however it lies."""
 
 
 class TileHost(Protocol):
@@ -156,7 +162,7 @@ class MatmulPlan:
 
         Not where its tiles are used once; nor where its rows, or its columns, lie side by side
         and a tile of it, read where it is, neither crowds into a few sets of the L1 cache nor
-        brings a page for every column of several K blocks.
+        brings a page for every column of several K blocks; unless a large A has many uses.
         """
         rows_apart, columns_apart = (n * self.dtype.itemsize for n in (row_stride, depth_stride))
         if depth_stride == 1:
@@ -165,12 +171,14 @@ class MatmulPlan:
             in_place = gcd(columns_apart, _PAGE) <= _PAGE // 4
         else:
             in_place = row_stride == 1 and columns_apart <= _PAGE // 4
-        return self.reuses_a and not in_place
+        large = self.m * self.k * self.dtype.itemsize > _SMALL and self.k >= _LONG_TILE
+        often = large and self.panels.pieces >= _MANY_PANELS
+        return self.reuses_a and (often or not in_place)
 
     @property
     def packs_b(self) -> bool:
         """Whether to pack B before the product: where many blocks of rows would each pack it."""
-        large = self.k * self.n * self.dtype.itemsize > _SMALL_B
+        large = self.k * self.n * self.dtype.itemsize > _SMALL
         return large and self.rows.pieces > self.row_block * _FEW_BLOCKS
 
     @property

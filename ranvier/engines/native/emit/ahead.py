@@ -11,7 +11,7 @@ from ranvier.engines.native.contraction_plan import MatmulPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.microkernel import turn_steps
-from ranvier.engines.native.emit.pack import Operand, panel_origin, side_b
+from ranvier.engines.native.emit.pack import Operand, packed_panel, panel_origin, side_b
 from ranvier.engines.native.host import CACHE_LINE
 from ranvier.records import dataclass
 
@@ -60,3 +60,19 @@ def lines_ahead(
     # Exact: a turn is 1, 2 or 4 steps, an element 4 or 8 bytes.
     step_of_k = b.select(needed, e.i64(apart // turn), e.i64(0))
     return first, step_of_k, e.i64(apart * (count - 1))
+
+
+def packed_lines_ahead(
+    b: Value, plan: MatmulPlan, source: Value, coming: Coming, tile: Value
+) -> tuple[Value, Value, Value]:
+    """The same for a B that is packed, whose next panel is asked for from beginning to end."""
+    turn = turn_steps(plan.rows.size, plan.panels.size)
+    panel = packed_panel(b, side_b(plan), coming.batch, coming.block, coming.panel)
+    turns = plan.depth.size // turn
+    part = turns * CACHE_LINE
+    size = plan.depth.size * plan.panels.size * plan.lanes * plan.dtype.itemsize
+    needed = b.icmp_signed("<", e.mul(b, tile, part), e.i64(size))
+    first = e.element(b, source, panel, e.element_type(plan.dtype))
+    first = e.element(b, first, e.mul(b, tile, part), e.I8)
+    step = b.select(needed, e.i64(CACHE_LINE // turn), e.i64(0))
+    return first, step, e.i64(part)

@@ -6,7 +6,7 @@ from llvmlite import ir
 
 from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost
 from ranvier.engines.native.emit import builder as e
-from ranvier.engines.native.emit.ahead import Coming, lines_ahead
+from ranvier.engines.native.emit.ahead import Coming, lines_ahead, packed_lines_ahead
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.microkernel import microkernel
 from ranvier.engines.native.emit.pack import (
@@ -242,9 +242,13 @@ def _emit_run(
         if epilogue.prefetch is not None:
             with b.if_then(last):
                 b.call(epilogue.prefetch, part)
-        ahead = (b_panel, e.i64(0), e.i64(0))
+        done = b.sub(piece, run.first)
         if isinstance(b_operand, Operand):
-            ahead = lines_ahead(b, plan, b_operand, buffers.b, coming, b.sub(piece, run.first))
+            ahead = lines_ahead(b, plan, b_operand, buffers.b, coming, done)
+        elif True:
+            ahead = packed_lines_ahead(b, plan, buffers.b, coming, done)
+        else:
+            ahead = (b_panel, e.i64(0), e.i64(0))
         arguments = [a_tile, a_step, b_panel, count, tile, block, *ahead]
         _call_microkernel(b, host, plan, rows, vectors, _row_step(a_operand), arguments)
         with b.if_then(last):

@@ -11,10 +11,14 @@ from ranvier.engines.native.contraction_plan import Cut, MatmulPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.panel import Strides, pack_panel
+from ranvier.engines.native.host import CACHE_LINE
 from ranvier.records import dataclass
 
 _CHUNK = 8
 """Steps in depth copied at a time where the outer axis is contiguous."""
+
+_PANELS_AHEAD = 2
+"""How many panels before it is written a panel's part is asked for: a copy waits for its stores."""
 
 _ENOUGH_PANELS = 8
 """From this many panels on, threads split panels and so pack what they themselves will use."""
@@ -94,6 +98,11 @@ def emit_pack(module: Value, side: Side, operand: Operand, slot: int, name: str)
         inside = e.mul(b, first, e.mul(b, e.piece_size(b, cut, piece), side.grain))
         to = e.element(b, target, e.add(b, packed, inside), scalar)
         depth = e.add(b, e.piece_start(b, plan.depth, block), first)
+        if operand.outer_stride == 1:
+            later = packed_panel(b, side, batch, block, e.add(b, piece, _PANELS_AHEAD))
+            later = e.element(b, target, e.add(b, later, inside), scalar)
+            for byte in range(0, chunk * cut.size * side.grain * plan.dtype.itemsize, CACHE_LINE):
+                e.prefetch(b, e.element(b, later, byte, e.I8), write=True)
         copy_panel(b, side, operand, source, to, (batch, piece, depth, count))
     b.ret_void()
     return kernel

@@ -19,6 +19,9 @@ from ranvier.records import dataclass
 _MASKED_BYTES = 64
 """Vectors of this size come with masked loads and stores."""
 
+_BYTES_AHEAD = 1024
+"""How far ahead of its stores a transposition asks for the panel that it writes."""
+
 _TYPE = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 5])
 
 
@@ -245,6 +248,7 @@ def _transpose_block(
         values = column if keep is None else b.select(keep, column, zeros)
         index = call.target_index(b, outer, e.add(b, first, lane))
         address = e.element(b, call.target, index, shape.scalar)
+        e.prefetch(b, e.element(b, address, _BYTES_AHEAD, e.I8), write=True)
         _store(b, shape, values, address, _Part(padded, _mask(b, shape, padded)))
 
 
