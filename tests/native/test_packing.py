@@ -64,6 +64,18 @@ def test_a_long_product_packs_its_right_operand_once(monkeypatch: pytest.MonkeyP
     assert [k.right for k in kernels if isinstance(k, PackKernel)] == [True]
 
 
+@pytest.mark.usefixtures("no_cache")
+@pytest.mark.parametrize(
+    ("k", "columns", "packed"), [(200, 50, True), (200, 8, False), (40, 50, False)]
+)
+def test_a_large_left_operand_of_many_uses_is_packed(k: int, columns: int, packed: bool) -> None:
+    """Also where it lies well: its rows are 200 elements apart, or 40."""
+    lanes = host().lanes(rv.float32)
+    a, b = rv.input((1000, k)), rv.input((k, 2 * lanes * columns))
+    kernels = check({"y": a @ b}, {"a": a, "b": b})
+    assert any(isinstance(kernel, PackKernel) and not kernel.right for kernel in kernels) == packed
+
+
 def gradient(
     image: tuple[int, ...], kernel: tuple[int, ...], dilation: int = 1
 ) -> tuple[dict[str, rv.Tensor], dict[str, rv.Tensor]]:

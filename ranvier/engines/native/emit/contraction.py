@@ -245,10 +245,8 @@ def _emit_run(
         done = b.sub(piece, run.first)
         if isinstance(b_operand, Operand):
             ahead = lines_ahead(b, plan, b_operand, buffers.b, coming, done)
-        elif True:
-            ahead = packed_lines_ahead(b, plan, buffers.b, coming, done)
         else:
-            ahead = (b_panel, e.i64(0), e.i64(0))
+            ahead = packed_lines_ahead(b, plan, buffers.b, coming, done)
         arguments = [a_tile, a_step, b_panel, count, tile, block, *ahead]
         _call_microkernel(b, host, plan, rows, vectors, _row_step(a_operand), arguments)
         with b.if_then(last):
