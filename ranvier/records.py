@@ -30,7 +30,7 @@ else:
         if not frozen:
             return _dataclass(cls, eq=eq)
         own = set(vars(cls))
-        _dataclass(cls, init=False, repr=False, eq=False)
+        _collect_fields(cls)
         methods = {"__init__": _init(cls), "__repr__": _repr(cls), **_FROZEN}
         if eq:
             methods |= _comparison(cls)
@@ -40,12 +40,30 @@ else:
         return cls
 
 
+def _collect_fields(cls: type[Any]) -> None:
+    """Let the library find the fields; it need not know, meanwhile, that all is frozen."""
+    known = [vars(base).get("__dataclass_params__") for base in cls.__mro__[1:]]
+    above = [parameters for parameters in known if parameters is not None]
+    if not all(parameters.frozen for parameters in above):
+        raise TypeError(f"{cls.__name__} is frozen, but extends a dataclass that is not")
+    for parameters in above:
+        parameters.frozen = False
+    try:
+        _dataclass(cls, init=False, repr=False, eq=False)
+    finally:
+        for parameters in above:
+            parameters.frozen = True
+    cls.__dataclass_params__.frozen = True
+
+
 def _init(cls: type[Any]) -> Callable[..., None]:
     """The initializer, written out and compiled, so that its signature is the class's own."""
     known: dict[str, Any] = {"_put": object.__setattr__, "_missing": MISSING}
     parameters, lines = [], []
     for field in fields(cls):
         name, value = field.name, field.name
+        if field.kw_only or not field.init:
+            raise TypeError(f"{cls.__name__}.{name}: arguments of frozen classes have positions")
         if field.default is not MISSING:
             known[f"_default_{name}"] = field.default
             parameters.append(f"{name}=_default_{name}")

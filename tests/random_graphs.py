@@ -23,7 +23,7 @@ import ranvier as rv
 from ranvier.dtypes import DType, is_floating
 from ranvier.graph.printing import show
 from ranvier.graph.tensor import Shape, Tensor
-from ranvier.graph.verify import topological
+from ranvier.graph.walk import topological
 
 SIZES = (1, 2, 3, 7, 15, 16, 17, 31, 33, 40, 0)
 MOST_ELEMENTS = 2500

@@ -133,3 +133,47 @@ def test_a_class_that_is_not_frozen_is_the_librarys():
     opened = Open(1)
     opened.x = 2
     assert opened == Open(2)
+
+
+def test_classes_extend_each_other_only_if_both_are_frozen():
+    @dataclass(frozen=True)
+    class Base:
+        x: int
+
+    @dataclasses.dataclass(frozen=True)
+    class Theirs(Base):
+        y: int
+
+    assert Theirs(1, 2) == Theirs(1, 2)
+    with pytest.raises(FrozenInstanceError):
+        Theirs(1, 2).y = 3
+
+    @dataclass(frozen=True)
+    class Ours(Theirs):
+        z: int
+
+    assert repr(Ours(1, 2, 3)).endswith("Ours(x=1, y=2, z=3)")
+    with pytest.raises(TypeError, match="frozen"):
+
+        @dataclass
+        class Open(Base):
+            y: int
+
+    @dataclass
+    class Free:
+        x: int
+
+    with pytest.raises(TypeError, match="Frozen is frozen"):
+
+        @dataclass(frozen=True)
+        class Frozen(Free):
+            y: int
+
+
+@pytest.mark.parametrize("option", [{"kw_only": True}, {"init": False, "default": 1}])
+def test_what_the_initializer_cannot_take_is_refused(option):
+    with pytest.raises(TypeError, match=r"Odd\.x: arguments of frozen classes have positions"):
+
+        @dataclass(frozen=True)
+        class Odd:
+            x: int = field(**option)

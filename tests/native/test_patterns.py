@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from plans import plan, step_plan
@@ -9,7 +11,8 @@ from plans import plan, step_plan
 import ranvier as rv
 from ranvier.engines.native.emit.module import emit_program
 from ranvier.engines.native.host import example_host
-from ranvier.engines.native.kernels import Kernel
+from ranvier.engines.native.kernels import Kernel, Place, RowKernel, Store
+from ranvier.engines.native.order import Sequenced
 from ranvier.engines.native.patterns import Wired, places, wire
 from ranvier.engines.native.program import _slots
 from ranvier.engines.native.schedule import Schedule
@@ -58,24 +61,34 @@ def test_operands_that_are_one_place_have_a_pattern_of_their_own() -> None:
         (1.0, np.nextafter(np.float32(1), np.float32(2))),
         (float("inf"), -float("inf")),
         (float("nan"), 0.0),
+        (float("nan"), -float("nan")),
     ],
 )
 def test_numbers_are_told_apart_by_their_bits(one: float, other: float) -> None:
     x = rv.input((64,), name="x")
-    outputs = {"one": rv.maximum(x, one) * 3.0, "other": rv.maximum(x, other) * 3.0}
+    outputs = {"one": rv.where(x > 0, one, x), "other": rv.where(x > 0, other, x)}
     program = rv.compile({"x": x}, outputs, fuse=False)
     data = np.linspace(-1, 1, 64, dtype=np.float32)
     found = program(x=data)
     for name, number in (("one", one), ("other", other)):
-        expected = np.maximum(data, np.float32(number)) * np.float32(3)
-        np.testing.assert_array_equal(found[name], expected)
-    assert len(wired(plan({"x": x}, outputs, fuse=False)).patterns) > 2
+        expected = np.where(data > 0, np.float32(number), data)
+        np.testing.assert_array_equal(found[name].view(np.int32), expected.view(np.int32))
+    texts = [str(wired(plan({"x": x}, {"y": output}))) for output in outputs.values()]
+    assert texts[0] != texts[1]
 
 
 def test_state_in_place_differs_from_a_temporary() -> None:
+    """State is written in the last pass over a row, so the code is not the same."""
     w = rv.Parameter(np.ones((8, 5), np.float32), name="w")
-    found = wired(plan({"x": X}, {"sum": X + 1.0}, {w: X + 1.0}, fuse=False))
-    assert len(found.patterns) == len(found.calls)
+    (kernel,) = plan({"x": X}, {}, {w: X * X}).sequenced.kernels
+    assert isinstance(kernel, RowKernel)
+    beside = Place("temporary", "w", (8, 5), rv.float32)
+    stores = tuple(
+        replace(x, place=beside) if isinstance(x, Store) else x for x in kernel.body.instructions
+    )
+    other = replace(kernel, body=replace(kernel.body, instructions=stores))
+    texts = [str(wire(Sequenced((k,), (0,)), places(k))) for k in (kernel, other)]
+    assert texts[0] != texts[1]
 
 
 def test_the_wiring_says_all_that_the_code_depends_on_and_not_the_threads() -> None:

@@ -208,7 +208,7 @@ class NativeProgram(Program):
 
         if steps < 1:
             raise InputError(f"profile: steps is {steps}; use 1 or more")
-        ticks = np.zeros(len(self.schedule.sequenced.kernels) + 1, np.uint64)
+        ticks = np.zeros(len(self.schedule.sequenced.kernels), np.uint64)
         with self._lock:  # a call of another thread would note its times too
             self._context[Slot.PROFILE] = ticks.ctypes.data
             start = perf_counter()
@@ -218,7 +218,7 @@ class NativeProgram(Program):
                 self._context[Slot.PROFILE] = 0
             seconds = perf_counter() - start
             threads = int(self._context[Slot.THREADS])
-        share = ticks[:-1] / max(int(ticks[:-1].sum()), 1)
+        share = ticks / max(int(ticks.sum()), 1)
         self._profile = Profile(share * seconds / steps, measure_peak(threads), threads)
         return outputs
 

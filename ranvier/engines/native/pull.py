@@ -74,14 +74,15 @@ def pull(seeds: Sequence[tuple[Tensor, IndexMap]], memory: Memory) -> Pulled:
     Raises Unsplittable where a view is in the way, or an element is needed at too many places.
     """
     found = Pulled()
-    seen: dict[Tensor, list[IndexMap]] = {}
+    seen: dict[Tensor, dict[IndexMap, None]] = {}
     stack = list(reversed(seeds))
     while stack:
         node, where = stack.pop()
-        maps = seen.setdefault(node, [])
-        if where in maps:
+        maps = seen.setdefault(node, {})
+        before = len(maps)
+        maps[where] = None
+        if len(maps) == before:
             continue
-        maps.append(where)
         if memory.available(node):
             found.reads[Read(node, where.flat(node.shape), where.guards, where.axes)] = None
             continue

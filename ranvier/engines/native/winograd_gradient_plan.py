@@ -19,6 +19,12 @@ from ranvier.records import dataclass
 _MOST_TILES = 128
 """Tiles of a block, so that threads get it from memory while they multiply the one before."""
 
+_FEWEST_TILES = 16
+"""With fewer in a block its sums are loaded and stored too often."""
+
+_FEWEST_UNITS = 4
+"""With fewer units threads would stand idle; the direct way divides its work more finely."""
+
 _UNITS = 16
 """Units of work that a gradient is divided into, if there are so many images."""
 
@@ -96,10 +102,11 @@ def gradient_chunks(
 
     `image` is the shape of the result's gradient.
     """
-    if not _suits(geometry, kernel, image, channels, host.lanes(dtype)):
+    if not _suits(geometry, kernel, image, channels, dtype, host):
         return None
     groups = -(-image[3] // max(1, _group_columns(channels, dtype, host)))
-    return _largest_divisor(image[0], -(-_UNITS // groups))
+    chunks = _largest_divisor(image[0], -(-_UNITS // groups))
+    return chunks if chunks * groups >= _FEWEST_UNITS else None
 
 
 def plan_winograd_gradient(
@@ -116,12 +123,11 @@ def plan_winograd_gradient(
     lanes, (chunks, *kernel, channels, outputs) = host.lanes(dtype), result
     if x.terms[3] != 1 or g.terms[3] != 1:
         return None
-    if not _suits(geometry, tuple(kernel), image, channels, lanes):
+    if not _suits(geometry, tuple(kernel), image, channels, dtype, host):
         return None
     images, height, width, _ = image
-    columns = min(outputs, _group_columns(channels, dtype, host))
-    fitting = host.l2_bytes // (POINTS * (channels + columns) * dtype.itemsize)
-    most = min(fitting, _MOST_TILES) // (width // 2)
+    columns = _group_columns(channels, dtype, host)
+    most = min(_fitting_tiles(channels, outputs, dtype, host), _MOST_TILES) // (width // 2)
     lines = _largest_divisor(images // chunks * height // 2, most)
     tiles = lines * width // 2
     rows, panels = choose_tiles(
@@ -130,19 +136,31 @@ def plan_winograd_gradient(
     group = max(1, min(panels.pieces, columns // (panels.size * lanes)))
     sizes, steps = (images, height, width), (x.terms[0], x.terms[1], x.terms[2])
     gradient_steps = g.terms[0], g.terms[1], g.terms[2]
-    return WinogradGradientPlan(
+    plan = WinogradGradientPlan(
         loops, sizes, steps, channels, dtype, lanes, lines, gradient_steps, rows, panels, group
     )
+    return plan if plan.units >= _FEWEST_UNITS else None
 
 
-def _suits(geometry: Geometry, kernel: Shape, image: Shape, channels: int, lanes: int) -> bool:
+def _suits(
+    geometry: Geometry, kernel: Shape, image: Shape, channels: int, dtype: DType, host: TileHost
+) -> bool:
+    """Whether the filtering is quicker, given that there are enough units of work."""
     even = image[1] % 2 == image[2] % 2 == 0
-    return even and pays(geometry, kernel, image, channels, lanes)
+    if not even or not pays(geometry, kernel, image, channels, host.lanes(dtype)):
+        return False
+    return _fitting_tiles(channels, image[3], dtype, host) >= _FEWEST_TILES
 
 
 def _group_columns(channels: int, dtype: DType, host: TileHost) -> int:
     """The columns whose sums fill half the L2 cache."""
     return host.l2_bytes // 2 // (POINTS * channels * dtype.itemsize)
+
+
+def _fitting_tiles(channels: int, outputs: int, dtype: DType, host: TileHost) -> int:
+    """The tiles whose V and U together fill the L2 cache."""
+    columns = min(outputs, _group_columns(channels, dtype, host))
+    return host.l2_bytes // (POINTS * (channels + columns) * dtype.itemsize)
 
 
 def _largest_divisor(total: int, most: int) -> int:

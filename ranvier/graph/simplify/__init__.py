@@ -41,7 +41,7 @@ def simplify(roots: Sequence[Tensor], passes: Sequence[str] = tuple(PASSES)) -> 
     """Return tensors of the same values as `roots`, in their order, over a smaller graph.
 
     `passes` names the passes to run. The graph is verified before the first of them and after
-    each; neighbours that are tables of rules share one walk.
+    each that changed it; neighbours that are tables of rules share one walk.
     """
     steps = _steps(passes)
     sound: set[Tensor] = set()

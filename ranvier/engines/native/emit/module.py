@@ -69,8 +69,8 @@ def _emit_kernel(
         case BorderKernel():
             return emit_border(module, kernel, slots[kernel.place], name)
         case WinogradWeightsKernel():
-            places = slots[kernel.source], slots[kernel.transformed]
-            return emit_winograd_weights(module, kernel.plan, *places, name)
+            sides = slots[kernel.source], slots[kernel.transformed]
+            return emit_winograd_weights(module, kernel.plan, *sides, name)
         case WinogradKernel():
             epilogue = emit_epilogue(module, kernel, slots, f"{name}_epilogue")
             operands = slots[kernel.left], slots[kernel.right], slots[kernel.scratch]

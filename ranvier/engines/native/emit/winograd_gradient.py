@@ -159,8 +159,8 @@ def _multiply(
     with e.loop(b, 0, POINTS) as point, e.loop(b, *panels) as panel:
         _, inside, width = _panel(b, plan, panel, panels[0])
         vectors = e.piece_size(b, plan.panels, panel)
-        above = e.add(b, e.mul(b, point, plan.gradient_step), e.mul(b, inside, plan.tiles))
-        right = e.element(b, own.gradients, above, scalar)
+        factors = e.add(b, e.mul(b, point, plan.gradient_step), e.mul(b, inside, plan.tiles))
+        right = e.element(b, own.gradients, factors, scalar)
         left = e.element(b, own.inputs, e.mul(b, point, plan.point_step), scalar)
         above = e.add(b, e.mul(b, point, plan.sum_step), e.mul(b, inside, plan.channels))
         sums = e.element(b, own.sums, above, scalar)
