@@ -13,7 +13,7 @@ import ranvier as rv
 from ranvier.engines.native import program as native
 from ranvier.engines.native import winograd_gradient_plan
 from ranvier.engines.native.convolution_plan import weight_gradient_loops
-from ranvier.engines.native.host import host
+from ranvier.engines.native.host import example_host, host
 from ranvier.engines.native.indexmap import Affine
 from ranvier.engines.native.kernels import WinogradKernel
 from ranvier.engines.native.winograd_gradient_plan import plan_winograd_gradient
@@ -175,9 +175,9 @@ def test_winograd_gradients_cut_in_any_way(
     np.testing.assert_array_equal(program(x=x[1], g=g[1])["dw"], found)
 
 
-def test_winograd_gradients_have_ragged_groups() -> None:
-    """What the test above must reach."""
-    machine = replace(host(), l1_bytes=8 << 10, l2_bytes=64 << 10)
+def test_small_caches_make_several_groups_of_unequal_panels() -> None:
+    """Which the test above is to reach."""
+    machine = replace(example_host("avx2"), l1_bytes=8 << 10, l2_bytes=64 << 10)
     lanes = machine.lanes(rv.float32)
     shapes = (4, 3, 3, 2 * lanes, 11 * lanes), (4, 8, 8, 11 * lanes)
     x, g = (Affine(0, (100_000, 1000, s[-1], 1)) for s in shapes)
@@ -186,6 +186,7 @@ def test_winograd_gradients_have_ragged_groups() -> None:
     plan = plan_winograd_gradient(geometry, *shapes, loops, x, g, rv.float32, machine)
     assert plan is not None
     assert plan.groups > 1
+    assert len(plan.panels.sizes) > 1
 
 
 def test_winograd_keeps_not_a_number_where_it_is() -> None:
