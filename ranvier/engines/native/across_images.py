@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ranvier.engines.native.contraction_plan import Cut, TileHost
+from ranvier.engines.native.contraction_plan import Cut, TileHost, largest_divisor
 from ranvier.engines.native.convolution_plan import FEW_SUMS, ConvolutionPlan, Inside
 from ranvier.engines.native.images_last import ImagesLastConvolution
 from ranvier.engines.native.indexmap import Affine, row_major
@@ -58,7 +58,7 @@ def across_images(
     images = loops.batch[0]
     width = plan.panels.size
     tallest = (host.vector_registers - 1 - width) // width
-    size = max(n for n in range(1, min(tallest, images) + 1) if images % n == 0)
+    size = largest_divisor(images, tallest)
     height, across = body.domain[1:3]
     down, right = loops.depth[:2]
     needed = _taps(axes[0], down, height, 1) * _taps(axes[1], right, across, 1)

@@ -112,8 +112,20 @@ class Cut:
         return piece * self.size - max(0, piece - self.large)
 
 
+class Tiling:
+    """What a plan of register tiles has: `rows` cut into tiles, `panels` into columns of them."""
+
+    rows: Cut
+    panels: Cut
+
+    @property
+    def microkernels(self) -> tuple[tuple[int, int], ...]:
+        """The distinct (rows, vectors) of the tiles."""
+        return tuple((rows, width) for rows in self.rows.sizes for width in self.panels.sizes)
+
+
 @dataclass(frozen=True)
-class MatmulPlan:
+class MatmulPlan(Tiling):
     """One (batched) product C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n], cut to size.
 
     `rows` cuts m into row tiles, `panels` cuts n, counted in vectors of `lanes`, into column
@@ -196,11 +208,6 @@ class MatmulPlan:
         """Elements of the buffer of partial sums; 0 where one segment suffices."""
         return self.batches * self.m * self.padded_n if self.depth.pieces > self.segment else 0
 
-    @property
-    def microkernels(self) -> tuple[tuple[int, int], ...]:
-        """The distinct (rows, vectors) of this plan's tiles."""
-        return tuple((rows, width) for rows in self.rows.sizes for width in self.panels.sizes)
-
 
 def plan_matmul(
     batch: tuple[int, ...], m: int, n: int, k: int, dtype: DType, host: TileHost
@@ -273,3 +280,8 @@ def _depth_blocks(rows: Cut, panels: Cut, k: int, lanes: int, itemsize: int, hos
     budget = host.l1_bytes * 2 // 3
     longest = budget // (max(panels.size * lanes, rows.size) * itemsize)
     return Cut(k, -(-k // max(1, longest)))
+
+
+def largest_divisor(length: int, most: int) -> int:
+    """The largest divisor of `length` that is not above `most`, at least 1."""
+    return max((d for d in range(1, most + 1) if length % d == 0), default=1)

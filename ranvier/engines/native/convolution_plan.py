@@ -20,7 +20,7 @@ from dataclasses import replace
 from math import prod
 
 from ranvier.dtypes import DType
-from ranvier.engines.native.contraction_plan import STACK_BYTES, Cut, TileHost, choose_tiles
+from ranvier.engines.native.contraction_plan import STACK_BYTES, Cut, TileHost, Tiling, choose_tiles
 from ranvier.engines.native.indexmap import Affine
 from ranvier.graph.ops.convolution import Geometry
 from ranvier.graph.tensor import Shape
@@ -173,7 +173,7 @@ class Inside:
 
 
 @dataclass(frozen=True)
-class ConvolutionPlan:
+class ConvolutionPlan(Tiling):
     """A contraction cut to the host's size.
 
     `rows` cuts the rows of each product into tiles, `panels` its columns, counted in vectors of
@@ -286,11 +286,6 @@ class ConvolutionPlan:
         """Elements of the largest tile, rounded up to whole vectors."""
         size = self.rows.size * self.panels.size * self.lanes
         return -(-size // self.depth_lanes) * self.depth_lanes
-
-    @property
-    def microkernels(self) -> tuple[tuple[int, int], ...]:
-        """The distinct (rows, vectors) of this plan's tiles."""
-        return tuple((rows, width) for rows in self.rows.sizes for width in self.panels.sizes)
 
 
 def _in_lines(loops: Loops, width: int, host: TileHost) -> Loops:

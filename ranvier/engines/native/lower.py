@@ -13,7 +13,7 @@ from math import prod
 
 import numpy as np
 
-from ranvier.engines.native.contraction_plan import TileHost
+from ranvier.engines.native.contraction_plan import TileHost, largest_divisor
 from ranvier.engines.native.draft import INDEXED, is_leaf
 from ranvier.engines.native.images_last import ImagesLast
 from ranvier.engines.native.pooling import POOLING, lower_pooling
@@ -89,7 +89,7 @@ class _Lowering:
             form = self.images_last.convolution(node, lanes)
             return self.narrowed(widened(node, lanes), node) if form is None else form
         assert isinstance(node.op, ConvolutionWeightGradient)
-        chunks = _divisor(node.inputs[1].shape[1], CHUNKS if _chunks(node) > 1 else 1)
+        chunks = largest_divisor(node.inputs[1].shape[1], CHUNKS if _chunks(node) > 1 else 1)
         if (form := self.images_last.weight_gradient(node, lanes, chunks)) is not None:
             return form
         image, channels = node.inputs[1].shape, node.shape[-2]
@@ -120,7 +120,7 @@ def _matmul(node: Tensor) -> Tensor:
     if k == 0:
         return f.zeros_like(node)
     tiles = prod(node.shape[:-2]) * -(-m * n // TILE)
-    chunks = _divisor(k, min(CHUNKS, k // (LONG_DEPTH // 4)))
+    chunks = largest_divisor(k, min(CHUNKS, k // (LONG_DEPTH // 4)))
     if tiles >= FEW_TILES or k < LONG_DEPTH or chunks == 1:
         return node
     lead = node.shape[:-2]
@@ -135,7 +135,7 @@ def _chunks(node: Tensor) -> int:
     images, *image, _ = node.inputs[1].shape
     if node.size >= FEW_TILES * TILE or images * prod(image) < LONG_DEPTH:
         return 1
-    return _divisor(images, CHUNKS)
+    return largest_divisor(images, CHUNKS)
 
 
 def _reduction(node: Tensor, lanes: int) -> Tensor:
@@ -149,7 +149,7 @@ def _reduction(node: Tensor, lanes: int) -> Tensor:
     if node.size >= FEW_RESULTS or prod(lengths) < LONG_REDUCTION:
         return node
     if isinstance(op, Sum) and op.axes == tuple(range(source.ndim - 1)) and node.size < lanes:
-        wide = _divisor(prod(lengths), WIDE // node.size)
+        wide = largest_divisor(prod(lengths), WIDE // node.size)
         if wide > 1:  # several rows side by side, then those results
             rows = f.reshape(source, (prod(lengths) // wide, wide * node.size))
             sums = _reduction(apply(Sum((0,)), rows), lanes)
@@ -158,7 +158,7 @@ def _reduction(node: Tensor, lanes: int) -> Tensor:
         rows = apply(type(op)(op.axes[-1:]), source)
         return apply(type(op)(op.axes[:-1]), rows)
     longest = max(op.axes, key=lambda a: source.shape[a])
-    chunks = _divisor(source.shape[longest], FEW_RESULTS)
+    chunks = largest_divisor(source.shape[longest], FEW_RESULTS)
     if chunks == 1:
         return node
     pieces = (chunks, source.shape[longest] // chunks)
@@ -184,8 +184,3 @@ def _by_image_rows(node: Tensor) -> Tensor:
         return node
     rows = apply(type(op)(op.axes[first:]), source)
     return apply(type(op)(op.axes[:first]), rows)
-
-
-def _divisor(length: int, most: int) -> int:
-    """The largest divisor of `length` that is not above `most`, at least 1."""
-    return max((d for d in range(1, most + 1) if length % d == 0), default=1)

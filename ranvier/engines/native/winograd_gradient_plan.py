@@ -8,7 +8,13 @@ these are 16 matrix products again, whose depth is the tiles; they are transform
 from __future__ import annotations
 
 from ranvier.dtypes import DType
-from ranvier.engines.native.contraction_plan import Cut, TileHost, choose_tiles
+from ranvier.engines.native.contraction_plan import (
+    Cut,
+    TileHost,
+    Tiling,
+    choose_tiles,
+    largest_divisor,
+)
 from ranvier.engines.native.convolution_plan import Loops
 from ranvier.engines.native.indexmap import Affine
 from ranvier.engines.native.winograd_plan import POINTS, Tiled, pays, spread
@@ -30,7 +36,7 @@ _UNITS = 16
 
 
 @dataclass(frozen=True)
-class WinogradGradientPlan(Tiled):
+class WinogradGradientPlan(Tiled, Tiling):
     """The gradient [chunks, 3, 3, channels, n] of 3x3 weights, by tiles of 2x2 of the result's.
 
     A unit of work is a group of panels of one chunk of the images. Its sums S[point][panel]
@@ -85,11 +91,6 @@ class WinogradGradientPlan(Tiled):
         weights = 9 * self.channels * self.panels.size * self.lanes
         return POINTS * (self.point_step + self.gradient_step + self.sum_step) + weights
 
-    @property
-    def microkernels(self) -> tuple[tuple[int, int], ...]:
-        """The distinct (rows, vectors) of the products' tiles."""
-        return tuple((rows, width) for rows in self.rows.sizes for width in self.panels.sizes)
-
     def __str__(self) -> str:
         shape = "x".join(map(str, (self.loops.chunks, 3, 3, self.channels, self.n)))
         return f"winograd gradient {shape}, images {'x'.join(map(str, self.image))}"
@@ -105,7 +106,7 @@ def gradient_chunks(
     if not _suits(geometry, kernel, image, channels, dtype, host):
         return None
     groups = -(-image[3] // max(1, _group_columns(channels, dtype, host)))
-    chunks = _largest_divisor(image[0], -(-_UNITS // groups))
+    chunks = largest_divisor(image[0], -(-_UNITS // groups))
     return chunks if chunks * groups >= _FEWEST_UNITS else None
 
 
@@ -128,7 +129,7 @@ def plan_winograd_gradient(
     images, height, width, _ = image
     columns = _group_columns(channels, dtype, host)
     most = min(_fitting_tiles(channels, outputs, dtype, host), _MOST_TILES) // (width // 2)
-    lines = _largest_divisor(images // chunks * height // 2, most)
+    lines = largest_divisor(images // chunks * height // 2, most)
     tiles = lines * width // 2
     rows, panels = choose_tiles(
         POINTS, channels, outputs // lanes, tiles, lanes, dtype.itemsize, host
@@ -161,8 +162,3 @@ def _fitting_tiles(channels: int, outputs: int, dtype: DType, host: TileHost) ->
     """The tiles whose V and U together fill the L2 cache."""
     columns = min(outputs, _group_columns(channels, dtype, host))
     return host.l2_bytes // (POINTS * (channels + columns) * dtype.itemsize)
-
-
-def _largest_divisor(total: int, most: int) -> int:
-    """The largest divisor of `total` that is not above `most`, at least 1."""
-    return max(d for d in range(1, max(1, min(total, most)) + 1) if total % d == 0)

@@ -9,7 +9,7 @@ Larger tiles would save more, but lose digits: this one errs hardly more than th
 from __future__ import annotations
 
 from ranvier.dtypes import DType
-from ranvier.engines.native.contraction_plan import Cut, TileHost, choose_tiles
+from ranvier.engines.native.contraction_plan import Cut, TileHost, Tiling, choose_tiles
 from ranvier.engines.native.convolution_plan import Loops
 from ranvier.engines.native.indexmap import Affine
 from ranvier.graph.ops.convolution import Geometry
@@ -77,7 +77,7 @@ class Tiled:
 
 
 @dataclass(frozen=True)
-class WinogradPlan(Tiled):
+class WinogradPlan(Tiled, Tiling):
     """A 3x3 convolution [images, height, width, n] by tiles of 2x2 outputs.
 
     A block's V, the products M[point][tile][column] of one panel, and the outputs of one row of
@@ -118,11 +118,6 @@ class WinogradPlan(Tiled):
     def weights_size(self) -> int:
         """Elements of the transformed weights [panel][point][channel][column]."""
         return POINTS * self.channels * self.panels.total * self.lanes
-
-    @property
-    def microkernels(self) -> tuple[tuple[int, int], ...]:
-        """The distinct (rows, vectors) of the products' tiles."""
-        return tuple((rows, width) for rows in self.rows.sizes for width in self.panels.sizes)
 
     def __str__(self) -> str:
         image = "x".join(map(str, (*self.image, self.n)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from llvmlite import ir
 
 from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.ahead import Coming, lines_ahead, packed_lines_ahead
 from ranvier.engines.native.emit.builder import Value
-from ranvier.engines.native.emit.microkernel import microkernel
+from ranvier.engines.native.emit.microkernel import call_microkernel, microkernel
 from ranvier.engines.native.emit.pack import (
     Operand,
     Side,
@@ -248,25 +250,7 @@ def _emit_run(
         else:
             ahead = packed_lines_ahead(b, plan, buffers.b, coming, done)
         arguments = [a_tile, a_step, b_panel, count, tile, block, *ahead]
-        _call_microkernel(b, host, plan, rows, vectors, _row_step(a_operand), arguments)
+        kernel = partial(microkernel, b.module, host, plan.dtype, row_step=_row_step(a_operand))
+        call_microkernel(b, plan, rows, vectors, kernel, arguments)
         with b.if_then(last):
             b.call(epilogue.finish, part)
-
-
-def _call_microkernel(
-    b: Value,
-    host: TileHost,
-    plan: MatmulPlan,
-    rows: Value,
-    vectors: Value,
-    row_step: int | None,
-    arguments: list[Value],
-) -> None:
-    """Call the micro-kernel of the tile's rows and vectors, whose rows of A lie so far apart."""
-    for height, width in plan.microkernels:
-        kernel = microkernel(b.module, host, plan.dtype, height, width, row_step)
-        fits = b.and_(
-            b.icmp_signed("==", rows, e.i64(height)), b.icmp_signed("==", vectors, e.i64(width))
-        )
-        with b.if_then(fits):
-            b.call(kernel, arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 
 from ranvier.engines.native.contraction_plan import TileHost
@@ -22,6 +23,7 @@ from ranvier.engines.native.emit.convolution_pack import (
 from ranvier.engines.native.emit.microkernel import (
     AlongDepth,
     Unpacked,
+    call_microkernel,
     microkernel,
     strided_microkernel,
 )
@@ -143,7 +145,7 @@ def _emit_run(
         else:
             source = e.element(b, memory.left, index, scalar)
             arguments = [source, factor, cell, segment, *part_nest]
-        _call_microkernel(b, host, plan, rows, vectors, arguments)
+        call_microkernel(b, plan, rows, vectors, partial(_microkernel, b, host, plan), arguments)
         with b.if_then(last):
             b.call(epilogue.finish, part)
 
@@ -241,26 +243,9 @@ def _layout_of_b(plan: ConvolutionPlan, width: int) -> Unpacked | AlongDepth | N
     return Unpacked(step, min(plan.loops.columns, width * plan.lanes))
 
 
-def _call_microkernel(
-    b: Value,
-    host: TileHost,
-    plan: ConvolutionPlan,
-    rows: Value,
-    vectors: Value,
-    arguments: list[Value],
-) -> None:
-    """Call the micro-kernel whose tile has the given rows and vectors."""
-    offsets = plan.loops.row_offsets
-    for height, width in plan.microkernels:
-        if plan.left_packed:
-            kernel = microkernel(b.module, host, plan.dtype, height, width, None)
-        else:
-            layout = _layout_of_b(plan, width)
-            kernel = strided_microkernel(
-                b.module, host, plan.dtype, offsets[:height], width, layout
-            )
-        fits = b.and_(
-            b.icmp_signed("==", rows, e.i64(height)), b.icmp_signed("==", vectors, e.i64(width))
-        )
-        with b.if_then(fits):
-            b.call(kernel, arguments)
+def _microkernel(b: Value, host: TileHost, plan: ConvolutionPlan, height: int, width: int) -> Value:
+    """The micro-kernel of tiles of so many rows and vectors."""
+    if plan.left_packed:
+        return microkernel(b.module, host, plan.dtype, height, width, None)
+    offsets, layout = plan.loops.row_offsets[:height], _layout_of_b(plan, width)
+    return strided_microkernel(b.module, host, plan.dtype, offsets, width, layout)

@@ -15,7 +15,7 @@ from typing import Any
 from llvmlite import ir
 
 from ranvier.dtypes import DType
-from ranvier.engines.native.contraction_plan import TileHost
+from ranvier.engines.native.contraction_plan import TileHost, Tiling
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.host import CACHE_LINE
@@ -79,6 +79,24 @@ def microkernel(
     _store_tile(b, sums, cells, accumulate)
     b.ret_void()
     return kernel
+
+
+def call_microkernel(
+    b: Value,
+    plan: Tiling,
+    rows: Value,
+    vectors: Value,
+    kernel: Callable[[int, int], Value],
+    arguments: list[Value],
+) -> None:
+    """Call the micro-kernel of a tile of so many rows and vectors; `kernel` makes each of them."""
+    for height, width in plan.microkernels:
+        function = kernel(height, width)
+        fits = b.and_(
+            b.icmp_signed("==", rows, e.i64(height)), b.icmp_signed("==", vectors, e.i64(width))
+        )
+        with b.if_then(fits):
+            b.call(function, arguments)
 
 
 def turn_steps(rows: int, vectors: int) -> int:

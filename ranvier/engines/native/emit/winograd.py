@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from llvmlite import ir
 
@@ -10,7 +11,7 @@ from ranvier.engines.native.contraction_plan import TileHost
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import Epilogue
-from ranvier.engines.native.emit.microkernel import strided_microkernel
+from ranvier.engines.native.emit.microkernel import call_microkernel, strided_microkernel
 from ranvier.engines.native.host import CACHE_LINE
 from ranvier.engines.native.winograd_plan import POINTS, Tiled, WinogradPlan
 
@@ -167,6 +168,20 @@ def ask_ahead(b: Value, plan: Tiled, ahead: Value, row_step: int, turn: Value, t
         e.prefetch(b, e.element(b, ahead, e.add(b, first, byte), e.I8), level=2)
 
 
+def one_loop(count: int, step: int) -> list[Value]:
+    """The loops of the depth, as `strided_microkernel` takes them, where there is but one."""
+    once = [e.i64(1), e.i64(0)]
+    return [*once, *once, e.i64(count), e.i64(step), e.i64(0), e.i64(0)]
+
+
+def product_kernel(
+    b: Value, host: TileHost, plan: Tiled, row_step: int, height: int, width: int
+) -> Value:
+    """The micro-kernel of a tile of a point's product, whose rows of V lie so far apart."""
+    offsets = tuple(row * row_step for row in range(height))
+    return strided_microkernel(b.module, host, plan.dtype, offsets, width)
+
+
 def _multiply(
     b: Value,
     host: TileHost,
@@ -181,8 +196,8 @@ def _multiply(
     above, width = _panel(b, plan, panel)
     m = e.element(b, v, POINTS * plan.point_step, scalar)
     vectors = e.piece_size(b, plan.panels, panel)
-    offsets = tuple(row * plan.channels for row in range(plan.rows.size))
-    once, depth = [e.i64(1), e.i64(0)], [e.i64(plan.channels), e.i64(1)]
+    nest = one_loop(plan.channels, 1)
+    kernel = partial(product_kernel, b, host, plan, plan.channels)
     turns = plan.panels.pieces * POINTS * plan.rows.pieces
     with e.loop(b, 0, POINTS) as point:
         at = e.add(b, e.mul(b, above, POINTS), e.mul(b, point, e.mul(b, width, plan.channels)))
@@ -196,16 +211,8 @@ def _multiply(
             ask_ahead(b, plan, ahead, plan.image_steps[1], turn, turns)
             a = e.element(b, left, e.mul(b, row, plan.channels), scalar)
             tile = e.element(b, products, e.mul(b, row, width), scalar)
-            for height, wide in plan.microkernels:
-                kernel = strided_microkernel(b.module, host, plan.dtype, offsets[:height], wide)
-                fits = b.and_(
-                    b.icmp_signed("==", rows, e.i64(height)),
-                    b.icmp_signed("==", vectors, e.i64(wide)),
-                )
-                with b.if_then(fits):
-                    b.call(
-                        kernel, [a, right, tile, e.i64(0), *once, *once, *depth, *[e.i64(0)] * 2]
-                    )
+            arguments = [a, right, tile, e.i64(0), *nest]
+            call_microkernel(b, plan, rows, vectors, kernel, arguments)
 
 
 def _each_row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from llvmlite import ir
 
@@ -10,11 +11,13 @@ from ranvier.engines.native.contraction_plan import TileHost
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import Epilogue
-from ranvier.engines.native.emit.microkernel import strided_microkernel
+from ranvier.engines.native.emit.microkernel import call_microkernel
 from ranvier.engines.native.emit.winograd import (
     ask_ahead,
     block_origin,
     both_ways,
+    one_loop,
+    product_kernel,
     shared_function,
     transform_inputs,
     vector_types,
@@ -153,8 +156,9 @@ def _multiply(
     Meanwhile the next block of the image and of the gradient is asked for.
     """
     scalar = e.element_type(plan.dtype)
-    once, depth = [e.i64(1), e.i64(0)], [e.i64(plan.tiles), e.i64(plan.channels)]
-    offsets, turns = tuple(range(plan.rows.size)), POINTS * plan.group * plan.rows.pieces
+    nest = one_loop(plan.tiles, plan.channels)
+    kernel = partial(product_kernel, b, host, plan, 1)
+    turns = POINTS * plan.group * plan.rows.pieces
     row_steps = plan.image_steps[1], plan.gradient_steps[1]
     with e.loop(b, 0, POINTS) as point, e.loop(b, *panels) as panel:
         _, inside, width = _panel(b, plan, panel, panels[0])
@@ -171,15 +175,8 @@ def _multiply(
             turn = e.add(b, e.mul(b, matrix, plan.rows.pieces), piece)
             for pixels, row_step in zip(ahead, row_steps, strict=True):
                 ask_ahead(b, plan, pixels, row_step, turn, turns)
-            arguments = [e.element(b, left, row, scalar), right, tile, block]
-            for height, wide in plan.microkernels:
-                kernel = strided_microkernel(b.module, host, plan.dtype, offsets[:height], wide)
-                fits = b.and_(
-                    b.icmp_signed("==", rows, e.i64(height)),
-                    b.icmp_signed("==", vectors, e.i64(wide)),
-                )
-                with b.if_then(fits):
-                    b.call(kernel, [*arguments, *once, *once, *depth, *[e.i64(0)] * 2])
+            arguments = [e.element(b, left, row, scalar), right, tile, block, *nest]
+            call_microkernel(b, plan, rows, vectors, kernel, arguments)
 
 
 def _finish(
