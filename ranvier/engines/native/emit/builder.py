@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ I32 = ir.IntType(32)
 I64 = ir.IntType(64)
 PTR = ir.PointerType()
 VOID = ir.VoidType()
+
+_KEPT = 1 << 12
+"""Constants, with their texts, that are kept for the next use."""
 
 KERNEL_TYPE = ir.FunctionType(VOID, [PTR, I64, I64])
 """A kernel: (pointer table, index of the thread, number of threads)."""
@@ -50,7 +53,7 @@ def element_type(dtype: DType) -> Value:
         raise DTypeError(f"native code cannot hold {dtype}; convert it to float32 first") from None
 
 
-@cache
+@lru_cache(_KEPT)
 def i64(value: int) -> Value:
     """A 64-bit integer constant; kept, as is its text, since there are so many alike."""
     return ir.Constant(I64, value)
@@ -119,6 +122,18 @@ def kernel(module: Value, name: str) -> tuple[Value, Value]:
     made = ir.Function(module, KERNEL_TYPE, name)
     made.linkage = "internal"
     return made, ir.IRBuilder(made.append_basic_block("entry"))
+
+
+def subroutine(module: Value, name: str, arguments: Sequence[Value]) -> Value:
+    """A new function within the module, never inlined; its pointers lead to different memory."""
+    made = ir.Function(module, ir.FunctionType(VOID, arguments), name)
+    made.linkage = "internal"
+    made.attributes.add("noinline")
+    made.attributes.add("nounwind")
+    for argument in made.args:
+        if argument.type == PTR:
+            argument.add_attribute("noalias")
+    return made
 
 
 def stack(b: Value, dtype: DType, size: int) -> Value:
@@ -209,7 +224,7 @@ def shuffle(b: Value, left: Value, right: Value, picks: Sequence[int]) -> Value:
     return b.shuffle_vector(left, right, _integers(I32, tuple(picks)))
 
 
-@cache
+@lru_cache(_KEPT)
 def _integers(scalar: Value, values: tuple[int, ...]) -> Value:
     """A constant vector of integers."""
     vector = ir.VectorType(scalar, len(values))

@@ -59,7 +59,7 @@ def microkernel(
     if found is not None:
         return found
     arguments = [e.PTR, e.I64, e.PTR, e.I64, e.PTR, e.I64, e.PTR, e.I64, e.I64]
-    kernel = _tile_function(module, name, arguments)
+    kernel = e.subroutine(module, name, arguments)
     a, step, rhs, depth, tile, accumulate, ahead, ahead_step, last = kernel.args
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
@@ -153,7 +153,7 @@ def strided_microkernel(
     found = module.globals.get(name)
     if found is not None:
         return found
-    kernel = _tile_function(module, name, [e.PTR, e.PTR, e.PTR, *[e.I64] * 9])
+    kernel = e.subroutine(module, name, [e.PTR, e.PTR, e.PTR, *[e.I64] * 9])
     a, rhs, tile, accumulate, *nest, outer_step, middle_step = kernel.args
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
@@ -262,18 +262,6 @@ class _Rows:
 def _repeats(steps: list[int]) -> list[tuple[int, int]]:
     """Each run of equal numbers, with its length."""
     return [(step, len(list(run))) for step, run in groupby(steps)]
-
-
-def _tile_function(module: Value, name: str, arguments: list[Value]) -> Value:
-    """A new function of a tile; its pointers lead to different memory."""
-    kernel = ir.Function(module, ir.FunctionType(e.VOID, arguments), name)
-    kernel.linkage = "internal"
-    kernel.attributes.add("noinline")
-    kernel.attributes.add("nounwind")
-    for argument in kernel.args:
-        if argument.type == e.PTR:
-            argument.add_attribute("noalias")
-    return kernel
 
 
 def _cells(b: Value, tile: Value, count: int, vector: Value) -> list[Value]:

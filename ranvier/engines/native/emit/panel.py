@@ -22,7 +22,7 @@ _MASKED_BYTES = 64
 _BYTES_AHEAD = 1024
 """How far ahead of its stores a transposition asks for the panel that it writes."""
 
-_TYPE = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 5])
+_ARGUMENTS = [e.PTR, e.PTR, *[e.I64] * 5]
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,8 @@ def _emitted(
     found = module.globals.get(name)
     if found is not None:
         return found
-    function = ir.Function(module, _TYPE, name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    function.attributes.add("nounwind")
+    function = e.subroutine(module, name, _ARGUMENTS)
     call = _Call(*function.args)
-    call.source.add_attribute("noalias")
-    call.target.add_attribute("noalias")
     b = ir.IRBuilder(function.append_basic_block("entry"))
     emit(b, shape, call)
     b.ret_void()

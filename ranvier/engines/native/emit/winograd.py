@@ -124,8 +124,7 @@ def _input_function(module: Value, plan: Tiled) -> Value:
     of the last tile, tiles, channels, point step).
     """
     name = f"winograd_input_{plan.dtype.name}"
-    kinds = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 7])
-    function, fresh = shared_function(module, name, kinds)
+    function, fresh = shared_function(module, name, [e.PTR, e.PTR, *[e.I64] * 7])
     if not fresh:
         return function
     image, v, row, column, bottom, right, tiles, channels, point_step = function.args
@@ -256,8 +255,7 @@ def _output_function(module: Value, plan: WinogradPlan) -> Value:
     (ptr m, ptr outputs, tiles, width, point step, step between the two rows of outputs).
     """
     name = f"winograd_output_{plan.dtype.name}"
-    kinds = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 4])
-    function, fresh = shared_function(module, name, kinds)
+    function, fresh = shared_function(module, name, [e.PTR, e.PTR, *[e.I64] * 4])
     if not fresh:
         return function
     m, outputs, tiles, width, point_step, line_step = function.args
@@ -276,18 +274,12 @@ def _output_function(module: Value, plan: WinogradPlan) -> Value:
     return function
 
 
-def shared_function(module: Value, name: str, kinds: Value) -> tuple[Value, bool]:
+def shared_function(module: Value, name: str, arguments: list[Value]) -> tuple[Value, bool]:
     """The internal function of that name, and whether it is new and has no body yet."""
     found = module.globals.get(name)
     if found is not None:
         return found, False
-    function = ir.Function(module, kinds, name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    function.attributes.add("nounwind")
-    for argument in function.args[:2]:
-        argument.add_attribute("noalias")
-    return function, True
+    return e.subroutine(module, name, arguments), True
 
 
 # ---------------------------------------------------------------- the transforms

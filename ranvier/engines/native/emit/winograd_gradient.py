@@ -122,8 +122,8 @@ def _gradient_function(module: Value, plan: WinogradGradientPlan) -> Value:
 
     (ptr gradient, ptr u, row step, column step, tiles, width, point step).
     """
-    kinds = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 5])
-    function, fresh = shared_function(module, f"winograd_gradient_{plan.dtype.name}", kinds)
+    name = f"winograd_gradient_{plan.dtype.name}"
+    function, fresh = shared_function(module, name, [e.PTR, e.PTR, *[e.I64] * 5])
     if not fresh:
         return function
     g, u, row, column, tiles, width, point_step = function.args
@@ -213,8 +213,8 @@ def _weight_function(module: Value, plan: WinogradGradientPlan) -> Value:
 
     (ptr sums, ptr weights, elements of a point, step between the points of the sums).
     """
-    kinds = ir.FunctionType(e.VOID, [e.PTR, e.PTR, e.I64, e.I64])
-    function, fresh = shared_function(module, f"winograd_taps_{plan.dtype.name}", kinds)
+    name = f"winograd_taps_{plan.dtype.name}"
+    function, fresh = shared_function(module, name, [e.PTR, e.PTR, e.I64, e.I64])
     if not fresh:
         return function
     sums, weights, size, point_step = function.args
