@@ -41,7 +41,7 @@ def emit_winograd(
         transform_inputs(b, plan, x, v, first)
         following = e.add(b, first, plan.lines)
         new_rows = plan.loops.left.offset + 2 * plan.image_steps[1]
-        ahead = block_origin(b, plan, x, plan.image_steps, new_rows, following)
+        ahead = pixels(b, plan, x, plan.image_steps, new_rows, following)
         with e.loop(b, 0, plan.panels.pieces) as panel:
             if epilogue.prefetch is not None:
                 _each_row(b, plan, v, panel, first, table, epilogue.prefetch, None)
@@ -96,15 +96,13 @@ def _panel(b: Value, plan: WinogradPlan, panel: Value) -> tuple[Value, Value]:
 def transform_inputs(b: Value, plan: Tiled, x: Value, v: Value, first: Value) -> None:
     """Fill V for the block whose first row of tiles is `first`."""
     scalar, function = e.element_type(plan.dtype), _input_function(b.module, plan)
-    of_image, of_row, of_column = plan.image_steps
+    _, of_row, of_column = plan.image_steps
     with e.loop(b, 0, plan.lines) as line:
         row = e.add(b, first, line)
-        image, down = e.div(b, row, plan.down), e.rem(b, row, plan.down)
-        at = e.add(b, e.mul(b, image, of_image), e.mul(b, down, 2 * of_row))
-        source = e.element(b, x, e.add(b, at, plan.loops.left.offset), scalar)
+        source = pixels(b, plan, x, plan.image_steps, plan.loops.left.offset, row)
         target = e.element(b, v, e.mul(b, line, plan.across * plan.channels), scalar)
         # The last tile of an odd image ends beyond it; what it reads there is not used.
-        lowest = b.icmp_signed("==", down, e.i64(plan.down - 1))
+        lowest = b.icmp_signed("==", e.rem(b, row, plan.down), e.i64(plan.down - 1))
         bottom = b.select(lowest, e.i64(_last(plan.image[1], of_row)), e.i64(3 * of_row))
         right = e.i64(_last(plan.image[2], of_column))
         steps = [e.i64(of_row), e.i64(of_column), bottom, right]
@@ -148,12 +146,12 @@ def _input_function(module: Value, plan: Tiled) -> Value:
     return function
 
 
-def block_origin(
-    b: Value, plan: Tiled, base: Value, steps: tuple[int, int, int], offset: int, first: Value
+def pixels(
+    b: Value, plan: Tiled, base: Value, steps: tuple[int, int, int], offset: int, row: Value
 ) -> Value:
-    """The address of the pixels under the block from row of tiles `first` on."""
+    """The address of the first pixel under a row of tiles, counted through all images."""
     of_image, of_row, _ = steps
-    image, down = e.div(b, first, plan.down), e.rem(b, first, plan.down)
+    image, down = e.div(b, row, plan.down), e.rem(b, row, plan.down)
     at = e.add(b, e.mul(b, image, of_image), e.mul(b, down, 2 * of_row))
     return e.element(b, base, e.add(b, at, offset), e.element_type(plan.dtype))
 

@@ -14,9 +14,9 @@ from ranvier.engines.native.emit.contraction import Epilogue
 from ranvier.engines.native.emit.microkernel import call_microkernel
 from ranvier.engines.native.emit.winograd import (
     ask_ahead,
-    block_origin,
     both_ways,
     one_loop,
+    pixels,
     product_kernel,
     shared_function,
     transform_inputs,
@@ -75,8 +75,8 @@ def emit_winograd_gradient(
             _transform_gradients(b, plan, g, own, panels, row)
             following = e.add(b, row, plan.lines)
             ahead = (
-                block_origin(b, plan, x, plan.image_steps, plan.loops.left.offset, following),
-                block_origin(b, plan, g, plan.gradient_steps, plan.loops.right.offset, following),
+                pixels(b, plan, x, plan.image_steps, plan.loops.left.offset, following),
+                pixels(b, plan, g, plan.gradient_steps, plan.loops.right.offset, following),
             )
             _multiply(b, host, plan, own, panels, block, ahead)
         _finish(b, plan, own, panels, chunk, table, epilogue)
@@ -103,18 +103,16 @@ def _transform_gradients(
 ) -> None:
     """Fill U for the block whose first row of tiles is `first`."""
     scalar, function = e.element_type(plan.dtype), _gradient_function(b.module, plan)
-    of_image, of_row, of_column = plan.gradient_steps
+    _, of_row, of_column = plan.gradient_steps
     with e.loop(b, *panels) as panel, e.loop(b, 0, plan.lines) as line:
         column, inside, width = _panel(b, plan, panel, panels[0])
         row = e.add(b, first, line)
-        image, down = e.div(b, row, plan.down), e.rem(b, row, plan.down)
-        at = e.add(b, e.mul(b, image, of_image), e.mul(b, down, 2 * of_row))
-        at = e.add(b, at, e.add(b, column, plan.loops.right.offset))
+        near = pixels(b, plan, g, plan.gradient_steps, plan.loops.right.offset, row)
         tile = e.mul(b, e.mul(b, line, plan.across), width)
         target = e.element(b, own.gradients, e.add(b, e.mul(b, inside, plan.tiles), tile), scalar)
         sizes = [e.i64(plan.across), width, e.i64(plan.gradient_step)]
         steps = [e.i64(of_row), e.i64(of_column)]
-        b.call(function, [e.element(b, g, at, scalar), target, *steps, *sizes])
+        b.call(function, [e.element(b, near, column, scalar), target, *steps, *sizes])
 
 
 def _gradient_function(module: Value, plan: WinogradGradientPlan) -> Value:
