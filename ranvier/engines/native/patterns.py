@@ -45,10 +45,11 @@ def wire(sequenced: Sequenced, slots: Mapping[Place, int]) -> Wired:
     numbers: dict[str, int] = {}
     calls = []
     for kernel, epoch in zip(sequenced.kernels, sequenced.epochs, strict=True):
-        text = _pattern(kernel)
+        own = places(kernel)
+        text = _pattern(kernel, own)
         patterns.setdefault(text, kernel)
         number = numbers.setdefault(text, len(numbers))
-        calls.append((number, tuple(slots[place] for place in places(kernel)), epoch))
+        calls.append((number, tuple(slots[place] for place in own), epoch))
     return Wired(patterns, tuple(calls))
 
 
@@ -58,9 +59,8 @@ def places(kernel: Kernel) -> dict[Place, int]:
     return {place: number for number, place in enumerate(distinct)}
 
 
-def _pattern(kernel: Kernel) -> str:
+def _pattern(kernel: Kernel, own: Mapping[Place, int]) -> str:
     """The kernel's text with its own numbers for its places, and without its name."""
-    own = places(kernel)
 
     def text(part: Any) -> str:
         if isinstance(part, Place):  # what has been packed has no number: the copy is read
