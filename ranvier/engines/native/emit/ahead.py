@@ -1,8 +1,9 @@
-"""What the tiles of a run ask for while they compute: the panel of B that is packed next.
+"""What the tiles of a run ask for before they compute: the panel of B that comes next.
 
-Packing reads a panel once, from beyond the L2 cache, and waits for most of its lines. So the tiles
-before it spread the panel's lines among them, and each asks for its own in the turns of its loop
-over k: a few at a time, since a core keeps only some misses in flight, which A needs too.
+It lies beyond the L2 cache, and whoever packs or uses it first waits for most of its lines. So the
+tiles before it share the panel's lines out among them, and each asks for its own: a few at a time,
+since a core keeps only some misses in flight. Within the micro-kernel nothing is asked for: two or
+three requests a turn cost it two to four percent, and a core finds the sequence of A by itself.
 """
 
 from __future__ import annotations
@@ -10,69 +11,46 @@ from __future__ import annotations
 from ranvier.engines.native.contraction_plan import MatmulPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
-from ranvier.engines.native.emit.microkernel import turn_steps
 from ranvier.engines.native.emit.pack import Operand, packed_panel, panel_origin, side_b
 from ranvier.engines.native.host import CACHE_LINE
 from ranvier.records import dataclass
 
+_MOST_LINES = 8
+"""Lines that a tile asks for at most, lest what it loads itself waits behind them."""
+
 
 @dataclass(frozen=True)
 class Coming:
-    """The panel that is packed after the one in hand; where none follows, it may be any."""
+    """The panel that follows the one in hand; where none follows, it may be any."""
 
     batch: Value
     panel: Value
     block: Value
 
 
-def lines_ahead(
-    b: Value, plan: MatmulPlan, operand: Operand, source: Value, coming: Coming, tile: Value
-) -> tuple[Value, Value, Value]:
-    """The lines that the run's `tile`-th tile asks for: (first, step, last), as `microkernel` says.
+def ask_for_panel(
+    b: Value, plan: MatmulPlan, operand: int | Operand, source: Value, coming: Coming, tile: Value
+) -> None:
+    """Ask for the lines that fall to the run's `tile`-th tile, of a B that is packed or strided.
 
-    Tiles beyond those needed ask for their first line over and over, which costs nothing.
+    Few tiles leave some of the panel's lines out; those beyond the needed ones ask for nothing.
     """
     line = CACHE_LINE // plan.dtype.itemsize
     width, depth = plan.panels.size * plan.lanes, plan.depth.size
-    turn = turn_steps(plan.rows.size, plan.panels.size)
-    origin = panel_origin(
-        b,
-        side_b(plan),
-        operand,
-        coming.batch,
-        coming.panel,
-        e.piece_start(b, plan.depth, coming.block),
-    )
-    if operand.outer_stride == 1:  # each tile one line of the rows in a part of the depth
-        lines, step = -(-width // line), operand.depth_stride
-        count = -(-depth // turn)
-        part = e.mul(b, e.div(b, tile, lines), count)
-        inside = e.add(b, e.mul(b, part, step), e.mul(b, e.rem(b, tile, lines), line))
-        tiles = lines * turn
-    else:  # each tile a line of all columns; where tiles are few, some lines stay out
-        lines, step, count = -(-depth // line), operand.outer_stride, width
-        skip = -(-lines // plan.row_block)
-        inside = e.mul(b, tile, line * skip)
-        tiles = -(-lines // skip)
-    needed = b.icmp_signed("<", tile, e.i64(tiles))
-    first = e.element(b, source, e.add(b, origin, inside), e.element_type(plan.dtype))
-    apart = step * plan.dtype.itemsize
-    # Exact: a turn is 1, 2 or 4 steps, an element 4 or 8 bytes.
-    step_of_k = b.select(needed, e.i64(apart // turn), e.i64(0))
-    return first, step_of_k, e.i64(apart * (count - 1))
-
-
-def packed_lines_ahead(
-    b: Value, plan: MatmulPlan, source: Value, coming: Coming, tile: Value
-) -> tuple[Value, Value, Value]:
-    """The same for a B that is packed, whose next panel is asked for from beginning to end."""
-    turn = turn_steps(plan.rows.size, plan.panels.size)
-    panel = packed_panel(b, side_b(plan), coming.batch, coming.block, coming.panel)
-    turns = plan.depth.size // turn
-    part = turns * CACHE_LINE
-    size = plan.depth.size * plan.panels.size * plan.lanes * plan.dtype.itemsize
-    needed = b.icmp_signed("<", e.mul(b, tile, part), e.i64(size))
-    first = e.element(b, source, panel, e.element_type(plan.dtype))
-    first = e.element(b, first, e.mul(b, tile, part), e.I8)
-    step = b.select(needed, e.i64(CACHE_LINE // turn), e.i64(0))
-    return first, step, e.i64(part)
+    # The panel is `rows` rows, `step` elements apart, each of `across` lines.
+    if isinstance(operand, int):
+        origin = packed_panel(b, side_b(plan), coming.batch, coming.block, coming.panel)
+        rows, across, step = 1, -(-depth * width // line), 0
+    else:
+        above = e.piece_start(b, plan.depth, coming.block)
+        origin = panel_origin(b, side_b(plan), operand, coming.batch, coming.panel, above)
+        if operand.outer_stride == 1:
+            rows, across, step = depth, -(-width // line), operand.depth_stride
+        else:
+            rows, across, step = width, -(-depth // line), operand.outer_stride
+    share = min(_MOST_LINES, -(-rows * across // plan.row_block))
+    first = e.mul(b, tile, share)
+    with e.loop(b, first, e.minimum(b, rows * across, e.add(b, first, share))) as number:
+        row, column = e.div(b, number, across), e.mul(b, e.rem(b, number, across), line)
+        place = e.add(b, origin, e.add(b, e.mul(b, row, step), column))
+        e.prefetch(b, e.element(b, source, place, e.element_type(plan.dtype)), level=2)

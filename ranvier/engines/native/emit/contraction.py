@@ -8,7 +8,7 @@ from llvmlite import ir
 
 from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost
 from ranvier.engines.native.emit import builder as e
-from ranvier.engines.native.emit.ahead import Coming, lines_ahead, packed_lines_ahead
+from ranvier.engines.native.emit.ahead import Coming, ask_for_panel
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.microkernel import call_microkernel, microkernel
 from ranvier.engines.native.emit.pack import (
@@ -244,12 +244,8 @@ def _emit_run(
         if epilogue.prefetch is not None:
             with b.if_then(last):
                 b.call(epilogue.prefetch, part)
-        done = b.sub(piece, run.first)
-        if isinstance(b_operand, Operand):
-            ahead = lines_ahead(b, plan, b_operand, buffers.b, coming, done)
-        else:
-            ahead = packed_lines_ahead(b, plan, buffers.b, coming, done)
-        arguments = [a_tile, a_step, b_panel, count, tile, block, *ahead]
+        ask_for_panel(b, plan, b_operand, buffers.b, coming, b.sub(piece, run.first))
+        arguments = [a_tile, a_step, b_panel, count, tile, block]
         kernel = partial(microkernel, b.module, host, plan.dtype, row_step=_row_step(a_operand))
         call_microkernel(b, plan, rows, vectors, kernel, arguments)
         with b.if_then(last):

@@ -141,7 +141,7 @@ def _emit_run(
         if plan.left_packed:
             source = packed_tile_of_a(b, plan, memory, tile)
             depth = e.mul(b, e.mul(b, nest[0], nest[2]), nest[4])
-            arguments = [source, e.i64(0), factor, depth, cell, segment, factor, *[e.i64(0)] * 2]
+            arguments = [source, e.i64(0), factor, depth, cell, segment]
         else:
             source = e.element(b, memory.left, index, scalar)
             arguments = [source, factor, cell, segment, *part_nest]

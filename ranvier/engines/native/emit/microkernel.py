@@ -8,7 +8,6 @@ and a row of B. Matmul and convolution are loops round calls of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -22,8 +21,7 @@ from ranvier.engines.native.host import CACHE_LINE
 from ranvier.records import dataclass
 
 _TURN = 40
-"""Multiply-adds of a turn through k that outweigh the loop itself, its counters and its requests
-for memory."""
+"""Multiply-adds of a turn through k that outweigh the loop itself and its counters."""
 
 _MOST_STEPS = 4
 """Steps in a turn; more only lengthen compilation."""
@@ -31,9 +29,6 @@ _MOST_STEPS = 4
 _MANY_REGISTERS = 32
 """With so many, tiles are so large that through strided operands, whose loops are often short,
 one step a turn is best."""
-
-_AHEAD = 16
-"""How many steps in k ahead of its use A, which streams from the L2 cache, is asked for."""
 
 Fetch = Callable[[Value, Value], tuple[list[Value], list[Value]]]
 """Given the builder and k, the scalars A[:, k] and the vectors of B[k, :]."""
@@ -50,17 +45,15 @@ def microkernel(
     Its arguments: ptr a, column k of the tile at a + k * step; i64 step, in elements, of no use
     where A is packed; ptr b [k][vectors * lanes]; i64 k; ptr tile, row-major
     [rows][vectors * lanes], aligned like a vector; i64 accumulate, 0 to overwrite the tile and
-    anything else to add to it; ptr ahead, i64 step and i64 last, in bytes, lines to ask for: a
-    turn of `turn_steps` that begins with k asks for the one at ahead + min(k * step, last).
+    anything else to add to it.
     """
     name = f"tile_{dtype.name}_{rows}x{vectors}"
     name += "" if row_step is None else f"_by{row_step}"
     found = module.globals.get(name)
     if found is not None:
         return found
-    arguments = [e.PTR, e.I64, e.PTR, e.I64, e.PTR, e.I64, e.PTR, e.I64, e.I64]
-    kernel = e.subroutine(module, name, arguments)
-    a, step, rhs, depth, tile, accumulate, ahead, ahead_step, last = kernel.args
+    kernel = e.subroutine(module, name, [e.PTR, e.I64, e.PTR, e.I64, e.PTR, e.I64])
+    a, step, rhs, depth, tile, accumulate = kernel.args
     b = ir.IRBuilder(kernel.append_basic_block("entry"))
     vector = ir.VectorType(e.element_type(dtype), host.lanes(dtype))
     cells = _cells(b, tile, rows * vectors, vector)
@@ -68,14 +61,7 @@ def microkernel(
     offsets = tuple(row * (1 if row_step is None else row_step) for row in range(rows))
     column_step = e.i64(rows) if row_step is None else step
     source = _Rows(a, column_step, rhs, dtype, offsets, vectors, vector)
-    unroll = turn_steps(rows, vectors)
-
-    def ask(k: Value) -> None:
-        source.ask_for_left(b, k, unroll)
-        line = e.minimum(b, e.mul(b, k, ahead_step), last)
-        e.prefetch(b, e.element(b, ahead, line, e.I8), level=2)
-
-    sums = _outer_products(b, sums, depth, source.fetch, unroll, ask)
+    sums = _outer_products(b, sums, depth, source.fetch, _turn_steps(rows, vectors))
     _store_tile(b, sums, cells, accumulate)
     b.ret_void()
     return kernel
@@ -99,7 +85,7 @@ def call_microkernel(
             b.call(function, arguments)
 
 
-def turn_steps(rows: int, vectors: int) -> int:
+def _turn_steps(rows: int, vectors: int) -> int:
     """The steps in k of a turn: a power of two, for `_TURN` multiply-adds or `_MOST_STEPS`."""
     return min(_MOST_STEPS, 1 << (-(-_TURN // (rows * vectors)) - 1).bit_length())
 
@@ -160,7 +146,7 @@ def strided_microkernel(
     along = isinstance(layout, AlongDepth)
     count, unroll = len(offsets) * vectors, 1
     if host.vector_registers < _MANY_REGISTERS:
-        unroll = turn_steps(len(offsets), vectors)
+        unroll = _turn_steps(len(offsets), vectors)
     cells = _cells(b, tile, -(-count // vector.count) if along else count, vector)
     start = [ir.Constant(vector, None)] * count
     with e.carried_loop(b, 0, nest[0], 1, start) as outer:
@@ -175,10 +161,7 @@ def strided_microkernel(
             if along:
                 middle.values = _outer_products(b, middle.values, nest[4], source.fetch_along_depth)
             else:
-                ask = partial(source.ask_for_left, b, steps=unroll)
-                middle.values = _outer_products(
-                    b, middle.values, nest[4], source.fetch, unroll, ask
-                )
+                middle.values = _outer_products(b, middle.values, nest[4], source.fetch, unroll)
         outer.values = middle.values
     sums = lane_sums(b, outer.values) if along else outer.values
     _store_tile(b, sums, cells, accumulate)
@@ -198,19 +181,6 @@ class _Rows:
     vectors: int
     vector: Value
     layout: Unpacked | AlongDepth | None = None
-
-    def ask_for_left(self, b: Value, k: Value, steps: int) -> None:
-        """Ask for the columns of A, so many, that are used some time after column k."""
-        if self.offsets[-1] >= len(self.offsets):  # the next columns lie in the same lines
-            return
-        first = self._column(b, e.add(b, k, _AHEAD))
-        if isinstance(self.step, ir.Constant):  # packed: the columns follow each other
-            line = CACHE_LINE // self.dtype.itemsize
-            places = list(range(0, steps * len(self.offsets), line))
-        else:
-            places = [e.mul(b, self.step, i) for i in range(steps)]
-        for place in places:
-            e.prefetch(b, e.element(b, first, place, self.vector.element))
 
     def _column(self, b: Value, k: Value) -> Value:
         return e.element(b, self.a, e.mul(b, k, self.step), self.vector.element)
@@ -295,12 +265,10 @@ def _outer_products(
     depth: Value,
     fetch: Fetch,
     unroll: int = 1,
-    before_turn: Callable[[Value], None] = lambda k: None,
 ) -> list[Value]:
     """Add the outer products of k = 0 .. depth - 1, `unroll` a turn and the rest one by one.
 
-    `depth` is not negative, `unroll` a power of two; `before_turn` is given the k with which a
-    whole turn begins.
+    `depth` is not negative, `unroll` a power of two.
     """
     turns: list[tuple[Any, Any, int]] = [(0, depth, 1)]
     if unroll > 1:
@@ -308,8 +276,6 @@ def _outer_products(
         turns = [(0, whole, unroll), (whole, depth, 1)]
     for start, stop, step in turns:
         with e.carried_loop(b, start, stop, step, sums) as state:
-            if step == unroll:
-                before_turn(state.index)
             for offset in range(step):
                 _add_outer_product(b, state.values, *fetch(b, e.add(b, state.index, offset)))
         sums = state.values
