@@ -143,6 +143,25 @@ def test_bias_and_activation_are_the_epilogue_of_a_product() -> None:
     assert "maximum" in str(kernel)
 
 
+@pytest.mark.parametrize("passes", [("views",), (), None])
+def test_no_kernel_reads_what_was_stored_after_it_was_grouped(passes: tuple[str, ...]) -> None:
+    """The concatenation has the largest along the rows stored, which others compute before."""
+    x, more = rv.input((2, 1, 2, 24), name="x"), rv.input((2, 1, 3, 24), name="more")
+    logarithms = rv.log_softmax(x, axis=0)
+    results = {
+        "y": rv.softmax(logarithms, axis=2),
+        "z": rv.concatenate([logarithms, more], 2),
+    }
+    rng = np.random.default_rng(0)
+    given = {name: rng.normal(size=t.shape).astype("f") for name, t in (("x", x), ("more", more))}
+    want = rv.compile({"x": x, "more": more}, results, engine="reference")(**given)
+    options = {} if passes is None else {"passes": passes}
+    for threads in (1, 3):
+        found = rv.compile({"x": x, "more": more}, results, threads=threads, **options)(**given)
+        for name, expected in want.items():
+            np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_transpositions_are_read_through() -> None:
     x, w = rv.input((32, 16), name="x"), zeros(48, 32, name="w")
     (kernel,) = plan({"x": x}, {"y": x.T @ w.T}).sequenced.kernels

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
 
-from ranvier.engines.native.draft import CONTRACTIONS, Draft
+from ranvier.engines.native.draft import CONTRACTIONS, Draft, is_leaf
 from ranvier.engines.native.indexmap import Affine, Guard, IndexMap
 from ranvier.engines.native.inset import Inset
 from ranvier.engines.native.kernels import (
@@ -105,8 +105,13 @@ class _Writer:
         return node not in self.insets
 
     def available(self, node: Tensor) -> bool:
-        """Whether `node` is read from memory, or computed by this kernel's own loops."""
-        return self._is_inner(node) or (node in self.places and node not in self.draft.anchors)
+        """Whether `node` is read from memory, or computed by this kernel's own loops.
+
+        Not all that lies in memory is read: a kernel may have been grouped before a later one
+        turned out to need a tensor there, and would then wait for a kernel behind it.
+        """
+        read = is_leaf(node) or node in self.draft.reads
+        return self._is_inner(node) or (read and node not in self.draft.anchors)
 
     def _sources(self, node: Tensor, where: IndexMap) -> list[tuple[Tensor, IndexMap]]:
         if self._is_inner(node):

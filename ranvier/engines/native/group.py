@@ -62,11 +62,11 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
                 raise
             (gapless if blocked.node in insets else stored).add(blocked.node)
             continue
-        stored |= grouper.stored - set(insets)
+        # What was anchored on the way is computed anew by kernels that had it before.
         wasteful = recomputed_too_often(grouping) - stored if fuse else set()
         if not wasteful:
             return grouping
-        stored |= wasteful
+        stored |= wasteful | (grouper.stored - set(insets))
 
 
 def _made_of_state(order: Sequence[Tensor]) -> set[Tensor]:
