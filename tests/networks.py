@@ -17,6 +17,7 @@ from ranvier.engines.native.kernels import Kernel, Place
 from ranvier.engines.native.order import Sequenced
 from ranvier.engines.native.patterns import wire
 from ranvier.engines.native.program import NativeProgram
+from ranvier.engines.native.wiring import slots_of
 
 BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
 if BENCHMARKS not in sys.path:
@@ -63,7 +64,7 @@ def kernel_shares(
     `in_place=False`, so that this memory holds what the kernel reads; arrays of the latest
     call must still be there.
     """
-    wired = wire(Sequenced((kernel,), (0,)), program._slots)
+    wired = wire(Sequenced((kernel,), (0,)), slots_of(program.schedule))
     text = emit_program(wired, program.host)
     results = [_bytes_of(program, place) for place in dict.fromkeys(kernel.writes())]
     saved = [memory.copy() for memory in results]
@@ -86,7 +87,7 @@ def kernel_shares(
 
 
 def _bytes_of(program: NativeProgram, place: Place) -> np.ndarray:
-    address = int(program._context[Slot.BUFFERS + 2 * program._slots[place]])
+    address = int(program._context[Slot.BUFFERS + 2 * slots_of(program.schedule)[place]])
     return np.ctypeslib.as_array((ctypes.c_uint8 * place.nbytes).from_address(address))
 
 

@@ -40,7 +40,7 @@ class BenchStep:
         self.program: Program = self.model.training_program(self._feed)
         self.run(1)
         self.first_step_seconds = perf_counter() - started
-        self.flops = needed_flops(self.program.signature.roots)
+        self.flops = needed_flops(self.program.simplified.roots)
 
     def run(self, steps: int) -> np.ndarray:
         """Run many steps in one call and return their losses."""

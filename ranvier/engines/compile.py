@@ -12,7 +12,6 @@ from ranvier.engines.program import Options, Program, Signature, is_count
 from ranvier.errors import GraphError, InputError, ShapeError
 from ranvier.graph.leaves import Input, State
 from ranvier.graph.printing import type_text
-from ranvier.graph.simplify import simplify
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
 
@@ -41,7 +40,6 @@ def compile(  # noqa: A001 (the name is the contract)
     signature = Signature(dict(inputs), dict(outputs), dict(updates or {}))
     _check(signature)
     with _collector_paused():
-        signature = signature.with_roots(simplify(signature.roots, chosen.passes))
         if engine == "reference":
             from ranvier.engines.reference import ReferenceProgram
 

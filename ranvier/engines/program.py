@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ranvier.errors import DTypeError, InputError, ShapeError
 from ranvier.graph.leaves import State, aligned_empty, as_numpy
 from ranvier.graph.ops.indexing import ScatterAdd, Take
 from ranvier.graph.printing import type_text
-from ranvier.graph.simplify import PASSES
+from ranvier.graph.simplify import PASSES, simplify
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
 from ranvier.records import dataclass
@@ -71,12 +72,22 @@ class Argument:
 
 
 class Program(ABC):
-    """A compiled step. Call it with one array for each input, by name."""
+    """A compiled step. Call it with one array for each input, by name.
+
+    `signature` is the step as it was given, `simplified` what its graph becomes.
+    """
+
+    _rows: Mapping[str, int]
+    """How many rows an input indexes, by name; engines set it."""
 
     def __init__(self, signature: Signature, options: Options) -> None:
         self.signature = signature
         self.options = options
-        self._ranges = _index_ranges(signature)
+
+    @cached_property
+    def simplified(self) -> Signature:
+        """The signature over the simplified graph, by the passes that the options name."""
+        return self.signature.with_roots(simplify(self.signature.roots, self.options.passes))
 
     def __call__(
         self, /, *unnamed: Any, steps: int | None = None, **arrays: Any
@@ -143,8 +154,8 @@ class Program(ABC):
             raise ShapeError(
                 f"input {name!r} has shape {tensor.shape}{more}; the array has {array.shape}"
             )
-        if name in self._ranges and array.size:
-            rows, low, high = self._ranges[name], array.min(), array.max()
+        if name in self._rows and array.size:
+            rows, low, high = self._rows[name], array.min(), array.max()
             if low < 0 or high >= rows:
                 raise InputError(
                     f"input {name!r} indexes {rows} rows and holds {low if low < 0 else high}; "
@@ -159,7 +170,7 @@ def is_count(value: Any, least: int) -> bool:
     return whole and bool(value >= least)
 
 
-def _index_ranges(signature: Signature) -> dict[str, int]:
+def index_ranges(signature: Signature) -> dict[str, int]:
     """Return the number of rows for each input that serves directly as row indices."""
     names = {tensor: name for name, tensor in signature.inputs.items()}
     ranges: dict[str, int] = {}

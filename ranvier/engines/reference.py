@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ranvier import dtypes
-from ranvier.engines.program import Argument, Program
+from ranvier.engines.program import Argument, Options, Program, Signature, index_ranges
 from ranvier.errors import NonFiniteError
 from ranvier.graph.evaluate import evaluate_all
 from ranvier.graph.leaves import Constant
@@ -19,30 +19,34 @@ from ranvier.graph.walk import topological
 class ReferenceProgram(Program):
     """A program that the interpreter runs, step by step."""
 
+    def __init__(self, signature: Signature, options: Options) -> None:
+        super().__init__(signature, options)
+        self._rows = index_ranges(self.simplified)
+
     def _run(
         self, arguments: Mapping[str, Argument], outputs: Mapping[str, np.ndarray], steps: int
     ) -> None:
-        order = topological(self.signature.roots)
+        order = topological(self.simplified.roots)
         for step in range(steps):
             inputs = {
-                self.signature.inputs[name]: a.array[step] if a.streamed else a.array
+                self.simplified.inputs[name]: a.array[step] if a.streamed else a.array
                 for name, a in arguments.items()
             }
             values = evaluate_all(order, inputs)
             if self.options.check_finite:
                 check_finite(order, values, step)
-            for name, tensor in self.signature.outputs.items():
+            for name, tensor in self.simplified.outputs.items():
                 outputs[name][step] = values[tensor]
-            for state, new in self.signature.updates.items():
+            for state, new in self.simplified.updates.items():
                 state.value = values[new]
 
     def describe(self) -> str:
         """Return the graph, a line for each tensor."""
         updates = {
             f"new {state.label or i}": new
-            for i, (state, new) in enumerate(self.signature.updates.items())
+            for i, (state, new) in enumerate(self.simplified.updates.items())
         }
-        return show({**self.signature.outputs, **updates})
+        return show({**self.simplified.outputs, **updates})
 
 
 def check_finite(order: Sequence[Tensor], values: Mapping[Tensor, np.ndarray], step: int) -> None:

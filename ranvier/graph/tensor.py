@@ -104,6 +104,11 @@ class Tensor:
         return prod(self.shape)
 
     @property
+    def nbytes(self) -> int:
+        """The bytes that the elements take."""
+        return self.size * self.dtype.itemsize
+
+    @property
     def T(self) -> Tensor:  # noqa: N802 (NumPy's name)
         """The tensor with its axes in reverse order."""
         return functions.transpose(self)

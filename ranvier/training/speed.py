@@ -38,7 +38,7 @@ def speed(model: Model, train: Split, timings: Sequence[Mapping[str, Any]]) -> S
     from ranvier.engines.native.peak import measure_peak
 
     program = model.training_program(Resident(train, model.settings.batch_size, 0))
-    flops = needed_flops(program.signature.roots) / model.settings.batch_size
+    flops = needed_flops(program.simplified.roots) / model.settings.batch_size
     threads = model.options.get("threads") or host().cores
     return Speed(rate, rate * flops / 1e9 / measure_peak(threads))
 

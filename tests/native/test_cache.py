@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ranvier.engines.native.cache import ObjectCache, default_cache, emission_key, ir_key
+from ranvier.engines.native.cache import Cache, default_cache, emission_key, ir_key
 from ranvier.engines.native.host import example_host
 
 KEY = "ab" * 32
@@ -18,11 +18,11 @@ PAYLOAD = bytes(range(256)) * 8
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> ObjectCache:
-    return ObjectCache(tmp_path)
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path)
 
 
-def entry(cache: ObjectCache) -> Path:
+def entry(cache: Cache) -> Path:
     assert cache.folder is not None
     (found,) = cache.folder.iterdir()
     return found
@@ -32,10 +32,10 @@ def never() -> bytes:
     raise AssertionError("compiled although the cache has it")
 
 
-def test_makes_once_then_reads(cache: ObjectCache) -> None:
+def test_makes_once_then_reads(cache: Cache) -> None:
     assert cache.read(KEY) is None
-    assert cache.object(KEY, lambda: PAYLOAD) == PAYLOAD
-    assert cache.object(KEY, never) == PAYLOAD
+    assert cache.get(KEY, lambda: PAYLOAD) == PAYLOAD
+    assert cache.get(KEY, never) == PAYLOAD
     assert cache.read(OTHER) is None
 
 
@@ -59,50 +59,50 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_entries_are_deleted_and_made_anew(cache: ObjectCache, kind: str) -> None:
+def test_damaged_entries_are_deleted_and_made_anew(cache: Cache, kind: str) -> None:
     cache.write(KEY, PAYLOAD)
     path = entry(cache)
     path.write_bytes(DAMAGE[kind](path.read_bytes()))
     assert cache.read(KEY) is None
     assert not path.exists()
-    assert cache.object(KEY, lambda: PAYLOAD) == PAYLOAD
+    assert cache.get(KEY, lambda: PAYLOAD) == PAYLOAD
     assert cache.read(KEY) == PAYLOAD
 
 
-def test_another_programs_entry_is_refused(cache: ObjectCache) -> None:
+def test_another_programs_entry_is_refused(cache: Cache) -> None:
     cache.write(OTHER, PAYLOAD)
     path = entry(cache)
     path.rename(path.with_name(path.name.replace(OTHER, KEY)))
     assert cache.read(KEY) is None
 
 
-def test_unreadable_entries_are_made_anew(cache: ObjectCache) -> None:
+def test_unreadable_entries_are_made_anew(cache: Cache) -> None:
     cache.write(KEY, PAYLOAD)
     path = entry(cache)
     path.unlink()
     path.mkdir()  # a folder cannot be read, even by root
-    assert cache.object(KEY, lambda: PAYLOAD) == PAYLOAD
+    assert cache.get(KEY, lambda: PAYLOAD) == PAYLOAD
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
-    cache = ObjectCache(tmp_path / "missing")
-    assert cache.object(KEY, lambda: PAYLOAD) == PAYLOAD
+    cache = Cache(tmp_path / "missing")
+    assert cache.get(KEY, lambda: PAYLOAD) == PAYLOAD
     assert cache.read(KEY) is None
     if os.name == "posix" and os.geteuid() != 0:
         tmp_path.chmod(0o500)
-        cache = ObjectCache(tmp_path)
-        assert cache.object(KEY, lambda: PAYLOAD) == PAYLOAD
+        cache = Cache(tmp_path)
+        assert cache.get(KEY, lambda: PAYLOAD) == PAYLOAD
         assert cache.read(KEY) is None
 
 
 def test_no_folder_keeps_nothing() -> None:
-    cache = ObjectCache(None)
-    assert cache.object(KEY, lambda: PAYLOAD) == PAYLOAD
+    cache = Cache(None)
+    assert cache.get(KEY, lambda: PAYLOAD) == PAYLOAD
     assert cache.read(KEY) is None
 
 
-def test_size_is_capped_by_last_use(cache: ObjectCache, tmp_path: Path) -> None:
-    small = ObjectCache(tmp_path, limit=3 * (len(PAYLOAD) + 72))
+def test_size_is_capped_by_last_use(cache: Cache, tmp_path: Path) -> None:
+    small = Cache(tmp_path, limit=3 * (len(PAYLOAD) + 72))
     keys = [f"{i:02x}" * 32 for i in range(4)]
     for age, key in enumerate(keys[:3]):
         small.write(key, PAYLOAD)
@@ -112,7 +112,7 @@ def test_size_is_capped_by_last_use(cache: ObjectCache, tmp_path: Path) -> None:
     assert [small.read(key) is not None for key in keys] == [True, False, True, True]
 
 
-def test_abandoned_files_are_swept(cache: ObjectCache, tmp_path: Path) -> None:
+def test_abandoned_files_are_swept(cache: Cache, tmp_path: Path) -> None:
     old, young = tmp_path / "old.part", tmp_path / "young.part"
     for path in (old, young):
         path.write_bytes(b"x")
@@ -122,7 +122,7 @@ def test_abandoned_files_are_swept(cache: ObjectCache, tmp_path: Path) -> None:
     assert young.exists()
 
 
-def test_threads_wait_for_one_of_them(cache: ObjectCache) -> None:
+def test_threads_wait_for_one_of_them(cache: Cache) -> None:
     made, go = [], threading.Event()
 
     def make() -> bytes:
@@ -132,7 +132,7 @@ def test_threads_wait_for_one_of_them(cache: ObjectCache) -> None:
 
     results: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: results.append(cache.object(KEY, make))) for _ in range(8)
+        threading.Thread(target=lambda: results.append(cache.get(KEY, make))) for _ in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -143,20 +143,20 @@ def test_threads_wait_for_one_of_them(cache: ObjectCache) -> None:
     assert len(made) == 1
 
 
-def test_a_failure_is_not_shared(cache: ObjectCache) -> None:
+def test_a_failure_is_not_shared(cache: Cache) -> None:
     def fail() -> bytes:
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        cache.object(KEY, fail)
-    assert cache.object(KEY, lambda: PAYLOAD) == PAYLOAD
+        cache.get(KEY, fail)
+    assert cache.get(KEY, lambda: PAYLOAD) == PAYLOAD
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from ranvier.engines.native.cache import ObjectCache
-cache = ObjectCache(Path(sys.argv[1]), limit=40_000)
+from ranvier.engines.native.cache import Cache
+cache = Cache(Path(sys.argv[1]), limit=40_000)
 bad = 0
 for i in range(200):
     key = f"{i % 8:02x}" * 32

@@ -14,12 +14,12 @@ from ranvier.engines.native.host import example_host
 from ranvier.engines.native.kernels import Kernel, Place, RowKernel, Store
 from ranvier.engines.native.order import Sequenced
 from ranvier.engines.native.patterns import Wired, places, wire
-from ranvier.engines.native.program import _slots
 from ranvier.engines.native.schedule import Schedule
+from ranvier.engines.native.wiring import slots_of
 
 
 def wired(schedule: Schedule) -> Wired:
-    return wire(schedule.sequenced, _slots(schedule))
+    return wire(schedule.sequenced, slots_of(schedule))
 
 
 def of_outputs(**outputs: rv.Tensor) -> Wired:
@@ -98,7 +98,7 @@ def test_the_wiring_says_all_that_the_code_depends_on_and_not_the_threads() -> N
     texts = []
     for threads in (1, 4):
         program = rv.compile({"x": x}, {"y": y}, threads=threads)
-        texts.append(str(wire(program.schedule.sequenced, program._slots)))  # type: ignore[attr-defined]
+        texts.append(str(wired(program.schedule)))  # type: ignore[attr-defined]
     assert texts[0] == texts[1]
 
 

@@ -15,6 +15,7 @@ from networks import STEPS, compiled, contents, restore, values
 
 import ranvier as rv
 from ranvier.engines.native import program as native
+from ranvier.engines.native import schedule as scheduling
 from ranvier.engines.native.program import NativeProgram
 from ranvier.errors import CompileError, InputError
 from ranvier.graph.tensor import REGISTRY
@@ -27,8 +28,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "objects"
 
 
+def entries(folder: Path, kind: str) -> set[str]:
+    """The names of the cache's objects, or of its bindings."""
+    return {path.name for path in folder.glob(f"*.{kind}")}
+
+
 def keys(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+    return entries(folder, "object")
 
 
 # ------------------------------------------------------------ cold and from the cache
@@ -45,12 +51,23 @@ def test_a_cached_program_gives_the_same_bits(
         program = compiled(step)
         found.append(contents(program(steps=3, index=step.index(3), **step.arrays), states))
         monkeypatch.setattr(native, "compile_object", _never)
+        monkeypatch.setattr(scheduling, "schedule", _never)
     assert found[0] == found[1]
-    assert len(keys(folder)) == 1
+    assert len(keys(folder)) == len(entries(folder, "binding")) == 1
 
 
 def _never(*_: object) -> bytes:
     raise CompileError("compiled although the cache has it")
+
+
+def test_code_without_a_binding_and_a_binding_without_code(folder: Path) -> None:
+    x = rv.input((5,), name="x")
+    for kind in ("object", "binding"):
+        for name in entries(folder, kind):
+            (folder / name).unlink()
+        found = rv.compile({"x": x}, {"y": x * 3.0})(x=np.arange(5, dtype=np.float32))
+        np.testing.assert_array_equal(found["y"], np.arange(5, dtype=np.float32) * 3)
+        assert len(keys(folder)) == len(entries(folder, "binding")) == 1
 
 
 BUILD = """
@@ -69,7 +86,7 @@ def test_every_process_finds_what_another_has_compiled(folder: Path) -> None:
         environment = os.environ | {"PYTHONHASHSEED": seed}
         command = [sys.executable, "-c", BUILD, str(tests.parent), str(tests), seed + "017"]
         subprocess.run(command, env=environment, check=True, timeout=100)
-        assert len(keys(folder)) == 3
+        assert len(keys(folder)) == len(entries(folder, "binding")) == 3
 
 
 CACHED = """
@@ -77,11 +94,12 @@ import sys
 import ranvier as rv
 x = rv.input((5,), name="x")
 rv.compile({"x": x}, {"y": x * 3.0})
-print(any(name.startswith("ranvier.engines.native.emit") for name in sys.modules))
+slow = "ranvier.engines.native.emit", "ranvier.engines.native.schedule"
+print(any(name.startswith(slow) for name in sys.modules))
 """
 
 
-def test_the_emitters_are_imported_only_to_emit(folder: Path) -> None:
+def test_the_scheduler_and_the_emitters_are_imported_only_at_need(folder: Path) -> None:
     command = [sys.executable, "-c", CACHED]
     found = [
         subprocess.run(command, check=True, timeout=100, capture_output=True, text=True).stdout
@@ -90,15 +108,17 @@ def test_the_emitters_are_imported_only_to_emit(folder: Path) -> None:
     assert found == ["True\n", "False\n"]
 
 
-def test_a_damaged_entry_is_compiled_anew(folder: Path) -> None:
+@pytest.mark.parametrize("kind", ["object", "binding"])
+def test_a_damaged_entry_is_made_anew(folder: Path, kind: str) -> None:
     x = rv.input((5,), name="x")
     array = np.arange(5, dtype=np.float32)
     first = rv.compile({"x": x}, {"y": x * 3.0})(x=array)
-    (entry,) = folder.iterdir()
-    entry.write_bytes(entry.read_bytes()[:-8] + b"\0" * 8)
+    (entry,) = folder.glob(f"*.{kind}")
+    whole = entry.read_bytes()
+    entry.write_bytes(whole[:-8] + b"\0" * 8)
     again = rv.compile({"x": x}, {"y": x * 3.0})(x=array)
     np.testing.assert_array_equal(first["y"], again["y"])
-    assert entry.exists()
+    assert entry.read_bytes() == whole
 
 
 # ------------------------------------------------------------ what differs has other code
@@ -198,6 +218,7 @@ def test_different_graphs_have_different_code(folder: Path, name: str, fuse: boo
         for _ in range(2):
             _run(build, fuse=fuse)
             assert len(keys(folder)) == (1 if name in EXCHANGED else count)
+            assert len(entries(folder, "binding")) == count
 
 
 def test_states_of_the_same_name_are_told_apart(folder: Path) -> None:

@@ -168,7 +168,7 @@ def test_winograd_gradients_cut_in_any_way(
     found, wanted = program(x=x[1], g=g[1])["dw"], reference["dw"]
     tolerance = (3e-6 if dtype == np.float32 else 1e-14) * np.abs(wanted).max()
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
-    program._arena.view(np.uint8)[...] = 255  # nothing is read that was not written
+    program.arena.view(np.uint8)[...] = 255  # nothing is read that was not written
     for threads in (1, 3):
         other = rv.compile({"x": x[0], "g": g[0]}, {"dw": slope}, threads=threads)
         np.testing.assert_array_equal(other(x=x[1], g=g[1])["dw"], found)

@@ -1,9 +1,10 @@
 """Compiled programs kept on disk, so that no process compiles what another has compiled.
 
 An entry is a file named by its key: a magic number, the key, the SHA-256 of the payload, and
-the payload, an object file. It is written under another name and renamed, and verified whole
-before it is used; whatever is truncated, altered or foreign is deleted and compiled anew. The
-folder belongs to the user alone, since who can write object files there can run code here.
+the payload: an object file, or how a step uses one. It is written under another name and renamed,
+and verified whole before it is used; whatever is truncated, altered or foreign is deleted and
+compiled anew. The folder belongs to the user alone, since who can write object files there can run
+code here.
 """
 
 from __future__ import annotations
@@ -27,25 +28,28 @@ from ranvier.errors import CacheError
 _MAGIC = b"RANVIER1"
 _DIGEST = hashlib.sha256().digest_size
 _HEADER = len(_MAGIC) + 2 * _DIGEST
-_SUFFIX = ".object"
 _LIMIT = 512 << 20
 _ABANDONED = 3600.0
 """Seconds after which an unfinished file counts as left over by a process that died."""
 
 
-class ObjectCache:
-    """Object files by key in one folder, at most `limit` bytes of them; None keeps nothing."""
+class Cache:
+    """Payloads by key in one folder, at most `limit` bytes of them; None keeps nothing.
 
-    def __init__(self, folder: Path | None, limit: int = _LIMIT) -> None:
+    Their files end in `suffix`; the folder may hold those of other caches too.
+    """
+
+    def __init__(self, folder: Path | None, suffix: str = ".object", limit: int = _LIMIT) -> None:
         self.folder = folder
+        self._suffix = suffix
         self._limit = limit
 
-    def object(self, key: str, make: Callable[[], bytes]) -> bytes:
-        """The object of `key`, read from the folder, or made by `make` and kept.
+    def get(self, key: str, make: Callable[[], bytes]) -> bytes:
+        """The payload of `key`, read from the folder, or made by `make` and kept.
 
         Threads that ask for the same key at the same time wait for one of them to make it.
         """
-        name = f"{self.folder}:{key}"
+        name = f"{self.folder}:{key}{self._suffix}"
         while True:
             own = _Flight()
             try:
@@ -69,7 +73,7 @@ class ObjectCache:
         return payload
 
     def read(self, key: str) -> bytes | None:
-        """The verified object of `key`, or None; an entry that fails is deleted."""
+        """The verified payload of `key`, or None; an entry that fails is deleted."""
         if self.folder is None:
             return None
         path = self._path(key)
@@ -86,8 +90,11 @@ class ObjectCache:
             return None
 
     def write(self, key: str, payload: bytes) -> None:
-        """Keep the object of `key`; a folder that is full or read-only keeps nothing."""
-        if self.folder is None:
+        """Keep the payload of `key`; a folder that is full or read-only keeps nothing.
+
+        Nor does any folder keep a payload that would drive most others out.
+        """
+        if self.folder is None or len(payload) > self._limit // 2:
             return
         try:
             descriptor, temporary = tempfile.mkstemp(dir=self.folder, suffix=".part")
@@ -104,7 +111,7 @@ class ObjectCache:
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None
-        return self.folder / f"{key}{_SUFFIX}"
+        return self.folder / f"{key}{self._suffix}"
 
     def _trim(self) -> None:
         """Delete the entries unused for longest until the rest fits, and abandoned files.
@@ -131,7 +138,7 @@ class ObjectCache:
 
 @dataclass
 class _Flight:
-    """An object in the making: others wait until it has landed, with or without a payload."""
+    """A payload in the making: others wait until it has landed, with or without a payload."""
 
     landed: Event = field(default_factory=Event)
     payload: bytes | None = None
@@ -158,9 +165,14 @@ def emission_key(description: str, host: Host) -> str:
     return _key(f"emission {_sources()}", description, host)
 
 
-def default_cache() -> ObjectCache:
+def binding_key(description: str, host: Host) -> str:
+    """The key of the binding of a step that `description` says all of."""
+    return _key(f"binding {_sources()}", description, host)
+
+
+def default_cache(suffix: str = ".object") -> Cache:
     """The cache in the user's folder, or in `RANVIER_CACHE`; none if that is set to nothing."""
-    return ObjectCache(_private_folder(os.environ.get("RANVIER_CACHE")))
+    return Cache(_private_folder(os.environ.get("RANVIER_CACHE")), suffix)
 
 
 def _key(kind: str, text: str, host: Host) -> str:

@@ -7,20 +7,12 @@ residual network 226 differ.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from functools import cache
-from struct import pack
 from typing import Any
 
-import numpy as np
-
+from ranvier.engines.native.exact import exact, telling
 from ranvier.engines.native.kernels import Kernel, Place
 from ranvier.engines.native.order import Sequenced
-from ranvier.errors import CompileError
 from ranvier.records import dataclass
-
-_PLAIN = frozenset([int, bool, str, type(None)])
-"""What prints all that it is."""
 
 
 @dataclass(frozen=True)
@@ -62,30 +54,11 @@ def places(kernel: Kernel) -> dict[Place, int]:
 def _pattern(kernel: Kernel, own: Mapping[Place, int]) -> str:
     """The kernel's text with its own numbers for its places, and without its name."""
 
-    def text(part: Any) -> str:
+    def place(part: Any) -> str | None:
         if isinstance(part, Place):  # what has been packed has no number: the copy is read
             return f"{part.kind} {own.get(part)} {part.shape} {part.dtype.str}"
-        if isinstance(part, np.dtype):
-            return part.str
-        if isinstance(part, float):  # by its bits: 0 and -0, and NaNs, differ
-            return pack("d", part).hex()
-        if type(part) is tuple and not _PLAIN.issuperset(map(type, part)):
-            return f"({', '.join(map(text, part))})"
-        names = _fields(type(part))  # type: ignore[arg-type]  # mypy: is a type hashable?
-        if names is not None:
-            parts = [text(getattr(part, name)) for name in names]
-            return f"{type(part).__name__}({', '.join(parts)})"
-        if type(part) in _PLAIN or isinstance(part, tuple):
-            return repr(part)
-        raise CompileError(f"a kernel holds {part!r}, whose text would say too little")
-
-    return text(kernel)
-
-
-@cache
-def _fields(kind: type[Any]) -> list[str] | None:
-    """The fields of a class that a kernel's code depends on; None if it has none."""
-    ignored = {"name"} if issubclass(kind, Kernel) else set()
-    if not is_dataclass(kind):
         return None
-    return [f.name for f in fields(kind) if f.repr and f.name not in ignored]
+
+    names = [name for name in telling(type(kernel)) or () if name != "name"]
+    parts = [exact(getattr(kernel, name), place) for name in names]
+    return f"{type(kernel).__name__}({', '.join(parts)})"

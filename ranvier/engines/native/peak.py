@@ -71,7 +71,7 @@ def _code(dtype: DType) -> Loaded:
     """The loop's machine code for this machine; kept, since it is small."""
     machine = host()
     text = _program(machine, dtype)
-    made = default_cache().object(ir_key(text, machine), lambda: compile_object(text, machine))
+    made = default_cache().get(ir_key(text, machine), lambda: compile_object(text, machine))
     return load(made, [ENTRY])
 
 

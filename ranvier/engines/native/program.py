@@ -1,32 +1,34 @@
-"""The native engine: schedule, emit, compile (or fetch from the cache), load and run."""
+"""The native engine: schedule, emit and compile a step, or fetch it from the cache; run it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from threading import RLock
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ranvier.engines.native.bisect import Difference, first_difference
-from ranvier.engines.native.cache import default_cache, emission_key
+from ranvier.engines.native.binding import Binding, numbered, step_text
+from ranvier.engines.native.cache import binding_key, default_cache
 from ranvier.engines.native.context import ENTRY, Slot, new_context
-from ranvier.engines.native.costs import Cost, cost_of
-from ranvier.engines.native.describe import Profile, describe_schedule
-from ranvier.engines.native.host import Host, host
+from ranvier.engines.native.host import host
 from ranvier.engines.native.jit import Loaded, compile_object, load
-from ranvier.engines.native.kernels import Place
-from ranvier.engines.native.patterns import wire
-from ranvier.engines.native.schedule import Schedule, schedule
 from ranvier.engines.native.team import team
-from ranvier.engines.program import Argument, Options, Program, Signature
-from ranvier.engines.reference import check_finite
-from ranvier.errors import InputError, NonFiniteError
+from ranvier.engines.program import Argument, Options, Program, Signature, index_ranges
+from ranvier.errors import InputError
 from ranvier.graph.leaves import Constant, State, aligned_empty
 from ranvier.graph.tensor import Tensor
-from ranvier.graph.walk import topological
+
+# The scheduler, the emitters and what looks inside a program take longer to import than the
+# cache takes to find a program, so they are imported where they are needed.
+if TYPE_CHECKING:
+    from ranvier.engines.native.bisect import Difference
+    from ranvier.engines.native.describe import Profile
+    from ranvier.engines.native.patterns import Wired
+    from ranvier.engines.native.schedule import Schedule
 
 INLINE_SECONDS = 2e-4
 """A call expected to be shorter than this runs on the caller's own thread alone."""
@@ -47,150 +49,99 @@ class NativeProgram(Program):
         super().__init__(signature, options)
         self.host = host()
         self.threads = options.threads or self.host.cores
-        self.schedule = schedule(signature, options, self.host, self.threads)
-        self._cost = sum((cost_of(k) for k in self.schedule.sequenced.kernels), Cost(0, 0))
-        self._slots = _slots(self.schedule)
-        self._arena = _arena(self.schedule)
-        self._loaded: Loaded | None = _load(self.schedule, self._slots, self.host)
-        self._context = new_context(len(self._slots))
-        self._constants = self._bind_fixed()
+        tensors = numbered(signature)
+        self._binding = self._find_binding(tensors)
+        self._loaded: Loaded | None = self._load()
+        self.arena = self._new_arena()
+        self._context = new_context(self._binding.buffers)
+        self._inputs: dict[str, int] = {}
+        self._constants: list[np.ndarray] = []
+        self._bind_memory(tensors)
+        self._rows = self._binding.rows
         self._profile: Profile | None = None
         self._lock = RLock()
 
-    # ------------------------------------------------------------ running
+    # ------------------------------------------------------------ compiling
 
-    def _run(
-        self, arguments: Mapping[str, Argument], outputs: Mapping[str, np.ndarray], steps: int
-    ) -> None:
-        with self._lock:
-            if self._loaded is None:
-                raise InputError("the program has been released; compile it again")
-            for name, tensor in self.signature.inputs.items():
-                argument = arguments[name]
-                size = tensor.size * tensor.dtype.itemsize if argument.streamed else 0
-                if tensor in self.schedule.leaves:
-                    self._point(self.schedule.leaves[tensor], argument.array, size)
-            for name, array in outputs.items():
-                place = self.schedule.outputs[name]
-                self._point(place, array, place.nbytes)
-            if self.options.check_finite:
-                self._run_checked(arguments, outputs, steps)
-            else:
-                self._call(steps)
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The kernels of a step; where the cache knew the step, they are made when asked for."""
+        from ranvier.engines.native.schedule import schedule
 
-    def _call(self, steps: int) -> None:
-        assert self._loaded is not None
-        threads, inline = self._crew(steps)
-        self._context[Slot.STEPS] = steps
-        team().run(self._loaded.address(ENTRY), self._context, threads, inline)
+        return schedule(self.simplified, self.options, self.host, self.threads)
 
-    def _crew(self, steps: int) -> tuple[int, bool]:
-        """How many threads, and whether on the caller's own; neither changes any result."""
-        seconds = self._cost.seconds(self.host)
-        barriers = 1 + max(self.schedule.sequenced.epochs, default=0)
-        threads = self.threads
-        if self.options.threads is None:
-            useful = int(seconds / (SHARE_SECONDS * barriers))
-            threads = max(1, min(threads, useful))
-            if seconds * steps < INLINE_SECONDS:
-                threads = 1
-        return threads, threads == 1 and seconds * steps < INLINE_SECONDS
+    def _find_binding(self, tensors: Sequence[Tensor]) -> Binding:
+        """Fetch the binding of the step, or schedule it."""
 
-    def _run_checked(
-        self, arguments: Mapping[str, Argument], outputs: Mapping[str, np.ndarray], steps: int
-    ) -> None:
-        """Run step by step, and look at every tensor after each; a bad step changes no state."""
-        order = topological(self.schedule.stored)
-        for step in range(steps):
-            for name, tensor in self.signature.inputs.items():
-                if tensor in self.schedule.leaves and arguments[name].streamed:
-                    here = arguments[name].array[step : step + 1]
-                    self._point(self.schedule.leaves[tensor], here, 0)
-            for name, array in outputs.items():
-                self._point(self.schedule.outputs[name], array[step : step + 1], 0)
-            given = self._leaves(arguments, step)
-            self._call(1)
-            try:
-                check_finite(order, {**given, **self._stored(outputs, step)}, step)
-            except NonFiniteError:
-                for state in self.signature.updates:
-                    state.value = given[state]
-                raise
+        def make() -> Binding:
+            from ranvier.engines.native.wiring import bind
 
-    def bisect(self, /, **arrays: Any) -> Difference | None:
-        """Run one step beside the reference and return the first kernel's result that differs.
+            rows = index_ranges(self.simplified)
+            return bind(self.schedule, self._wired, tensors, rows, self.host)
 
-        The step runs as it is compiled but with nothing in place; the state is left as it was.
-        None means that every kernel agrees with NumPy.
-        """
-        options = replace(self.options, in_place=False, check_finite=False)
-        debug = NativeProgram(self.signature, options)
-        arguments = debug._bind(arrays, None)
-        given = debug._leaves(arguments, 0)
-        before = {state: state.value for state in self.signature.updates}
-        try:
-            outputs = {name: array[None] for name, array in debug(**arrays).items()}
-            new = {root: state.value for state, root in debug.schedule.updates.items()}
-        finally:
-            for state, value in before.items():
-                state.value = value
-        values = {**given, **new, **debug._stored(outputs, 0)}
-        debug.release()
-        return first_difference(debug.schedule.sequenced.kernels, values)
+        text = step_text(tensors, self.signature, self.options)
+        if text is None:
+            return make()
+        key = binding_key(f"{self.threads} threads\n{text}", self.host)
+        return Binding.unpack(default_cache(".binding").get(key, lambda: make().pack()))
 
-    def _leaves(self, arguments: Mapping[str, Argument], step: int) -> dict[Tensor, np.ndarray]:
-        """The value of every leaf before a step."""
-        values: dict[Tensor, np.ndarray] = {}
-        for name, tensor in self.signature.inputs.items():
-            argument = arguments[name]
-            values[tensor] = argument.array[step] if argument.streamed else argument.array
-        for leaf in self.schedule.leaves:
-            if isinstance(leaf, State):
-                values[leaf] = leaf.value
-            elif isinstance(leaf.op, Constant):
-                values[leaf] = leaf.op.value
-        return values
+    @cached_property
+    def _wired(self) -> Wired:
+        from ranvier.engines.native.patterns import wire
+        from ranvier.engines.native.wiring import slots_of
 
-    def _stored(self, outputs: Mapping[str, np.ndarray], step: int) -> dict[Tensor, np.ndarray]:
-        """What kernels have stored in a step; whole only where nothing shares memory."""
-        results = {place: outputs[name][step] for name, place in self.schedule.outputs.items()}
-        return {
-            tensor: results[place] if place in results else self._value(tensor, place).copy()
-            for tensor, place in self.schedule.stored.items()
-        }
+        return wire(self.schedule.sequenced, slots_of(self.schedule))
 
-    def _value(self, tensor: Tensor, place: Place) -> np.ndarray:
-        inset = self.schedule.insets.get(tensor)
-        whole = self._temporary(place)
-        return whole if inset is None else inset.view(whole)
+    def _load(self) -> Loaded:
+        """Fetch the step's code, or compile it, and load it."""
 
-    def _temporary(self, place: Place) -> np.ndarray:
-        if not place.size:
-            return np.empty(place.shape, place.dtype)
-        at = self.schedule.arena.offsets[place]
-        return self._arena[at : at + place.nbytes].view(place.dtype).reshape(place.shape)
+        def make() -> bytes:
+            from ranvier.engines.native.emit.module import emit_program
+
+            return compile_object(emit_program(self._wired, self.host), self.host)
+
+        loaded = load(default_cache().get(self._binding.code, make), [ENTRY])
+        vars(self).pop("_wired", None)
+        return loaded
 
     # ------------------------------------------------------------ memory
 
-    def _bind_fixed(self) -> list[np.ndarray]:
-        """Point at constants, state and temporaries, which never move."""
-        constants = []
-        for tensor, place in self.schedule.leaves.items():
-            if isinstance(tensor, State):
-                self._point(place, tensor.storage, 0)
-            elif isinstance(tensor.op, Constant):
-                copy = aligned_empty(tensor.shape, tensor.dtype)
-                copy[...] = tensor.op.value
-                constants.append(copy)
-                self._point(place, copy, 0)
-        for place, offset in self.schedule.arena.offsets.items():
-            self._point(place, self._arena[offset:], 0)
-        return constants
+    def _new_arena(self) -> np.ndarray:
+        """The memory of all temporaries."""
+        size = self._binding.arena
+        try:
+            return aligned_empty((size,), np.dtype(np.uint8), 4096)
+        except MemoryError:
+            largest = max(self.schedule.arena.offsets, key=lambda place: place.nbytes)
+            raise InputError(
+                f"the step needs {size / 1e9:.3g} GB for its temporaries, the largest "
+                f"{largest.nbytes / 1e9:.3g} GB ({largest}), more than there is; use a smaller "
+                "batch"
+            ) from None
 
-    def _point(self, place: Place, array: np.ndarray, stride: int) -> None:
-        slot = Slot.BUFFERS + 2 * self._slots[place]
-        self._context[slot] = array.ctypes.data
-        self._context[slot + 1] = stride
+    def _bind_memory(self, tensors: Sequence[Tensor]) -> None:
+        """Point at constants, state and temporaries, which never move, and find the inputs."""
+        names = {tensor: name for name, tensor in self.signature.inputs.items()}
+        constants = list(self._binding.constants)
+        for number, slot in self._binding.leaves:
+            leaf = tensors[number]
+            if isinstance(leaf, State):
+                self._point(slot, leaf.storage, 0)
+            elif isinstance(leaf.op, Constant):
+                constants.append((leaf.op.value, slot))
+            else:
+                self._inputs[names[leaf]] = slot
+        for value, slot in constants:
+            copy = aligned_empty(value.shape, value.dtype)
+            copy[...] = value
+            self._constants.append(copy)
+            self._point(slot, copy, 0)
+        for slot, offset in self._binding.temporaries:
+            self._point(slot, self.arena[offset:], 0)
+
+    def _point(self, slot: int, array: np.ndarray, stride: int) -> None:
+        self._context[Slot.BUFFERS + 2 * slot] = array.ctypes.data
+        self._context[Slot.BUFFERS + 2 * slot + 1] = stride
 
     def release(self) -> None:
         """Give back the code and memory; the program cannot run afterwards."""
@@ -198,17 +149,71 @@ class NativeProgram(Program):
             if self._loaded is not None:
                 self._loaded.close()
             self._loaded = None
-            self._arena = np.empty(0, np.uint8)
+            self.arena = np.empty(0, np.uint8)
+
+    # ------------------------------------------------------------ running
+
+    def _run(
+        self, arguments: Mapping[str, Argument], outputs: Mapping[str, np.ndarray], steps: int
+    ) -> None:
+        with self._lock:
+            if self.options.check_finite:
+                from ranvier.engines.native.checking import run_checked
+
+                run_checked(self, arguments, outputs, steps)
+            else:
+                self.run_steps(arguments, outputs, steps)
+
+    def run_steps(
+        self, arguments: Mapping[str, Argument], outputs: Mapping[str, np.ndarray], steps: int
+    ) -> None:
+        """Run `steps` steps on bound arguments and fill the outputs, each [steps, …]."""
+        if self._loaded is None:
+            raise InputError("the program has been released; compile it again")
+        for name, slot in self._inputs.items():
+            argument, tensor = arguments[name], self.signature.inputs[name]
+            self._point(slot, argument.array, tensor.nbytes if argument.streamed else 0)
+        for name, array in outputs.items():
+            self._point(self._binding.outputs[name], array, self.signature.outputs[name].nbytes)
+        threads, inline = self._crew(steps)
+        self._context[Slot.STEPS] = steps
+        team().run(self._loaded.address(ENTRY), self._context, threads, inline)
+
+    def _crew(self, steps: int) -> tuple[int, bool]:
+        """How many threads, and whether on the caller's own; neither changes any result."""
+        seconds, threads = self._binding.seconds, self.threads
+        if self.options.threads is None:
+            useful = int(seconds / (SHARE_SECONDS * self._binding.barriers))
+            threads = max(1, min(threads, useful))
+            if seconds * steps < INLINE_SECONDS:
+                threads = 1
+        return threads, threads == 1 and seconds * steps < INLINE_SECONDS
 
     # ------------------------------------------------------------ looking inside
 
+    def bisect(self, /, **arrays: Any) -> Difference | None:
+        """Run one step beside the reference and return the first kernel's result that differs.
+
+        The step runs as it is compiled but with nothing in place; the state is left as it was.
+        None means that every kernel agrees with NumPy.
+        """
+        from ranvier.engines.native.checking import find_difference
+
+        options = replace(self.options, in_place=False, check_finite=False)
+        debug = NativeProgram(self.signature, options)
+        try:
+            return find_difference(debug, debug._bind(arrays, None))
+        finally:
+            debug.release()
+
     def profile(self, /, *, steps: int = 1, **arrays: Any) -> dict[str, np.ndarray]:
         """Run `steps` steps as a call does, and note the time of each kernel for `describe`."""
+        from ranvier.engines.native.describe import Profile
         from ranvier.engines.native.peak import measure_peak
 
         if steps < 1:
             raise InputError(f"profile: steps is {steps}; use 1 or more")
-        ticks = np.zeros(len(self.schedule.sequenced.kernels), np.uint64)
+        ticks = np.zeros(self._binding.kernels, np.uint64)
         with self._lock:  # a call of another thread would note its times too
             self._context[Slot.PROFILE] = ticks.ctypes.data
             start = perf_counter()
@@ -227,38 +232,6 @@ class NativeProgram(Program):
 
         After `profile` also the time of each and its share of the machine's measured peak.
         """
+        from ranvier.engines.native.describe import describe_schedule
+
         return describe_schedule(self.schedule, self._profile)
-
-
-def _arena(plan: Schedule) -> np.ndarray:
-    """The memory of all temporaries."""
-    try:
-        return aligned_empty((plan.arena.size,), np.dtype(np.uint8), 4096)
-    except MemoryError:
-        largest = max(plan.arena.offsets, key=lambda place: place.nbytes)
-        raise InputError(
-            f"the step needs {plan.arena.size / 1e9:.3g} GB for its temporaries, the largest "
-            f"{largest.nbytes / 1e9:.3g} GB ({largest}), more than there is; use a smaller batch"
-        ) from None
-
-
-def _slots(plan: Schedule) -> dict[Place, int]:
-    """Number every place; the number is its slot in the pointer table."""
-    # The arena's own order is by size, and so by the number of threads, which code must not be.
-    temporaries = sorted(plan.arena.offsets, key=lambda place: place.name)
-    places = [*plan.leaves.values(), *plan.outputs.values(), *temporaries]
-    return {place: slot for slot, place in enumerate(dict.fromkeys(places))}
-
-
-def _load(plan: Schedule, slots: Mapping[Place, int], machine: Host) -> Loaded:
-    """Compile the schedule, or fetch it from the cache, and load it."""
-    wired = wire(plan.sequenced, slots)
-    key = emission_key(str(wired), machine)
-
-    def make() -> bytes:
-        # The emitters take longer to import than to find a program in the cache.
-        from ranvier.engines.native.emit.module import emit_program
-
-        return compile_object(emit_program(wired, machine), machine)
-
-    return load(default_cache().object(key, make), [ENTRY])

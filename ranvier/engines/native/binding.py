@@ -1,0 +1,112 @@
+"""How a step's code is bound to memory: all that running it takes beside the code itself.
+
+Simplifying and scheduling a large step take Python longer than the cache takes to find its code.
+So the cache keeps their outcome as well, under a key made of the graph as it was given, and a
+program whose step is known there runs without them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ranvier.dtypes import as_dtype
+from ranvier.engines.native.exact import exact
+from ranvier.engines.program import Options, Signature
+from ranvier.errors import CompileError
+from ranvier.graph.leaves import Constant
+from ranvier.graph.tensor import Op, Tensor
+from ranvier.graph.walk import topological
+from ranvier.records import dataclass
+
+_SHORT = 32
+"""Bytes of a constant that stand in a key as they are; of longer ones their digest does."""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What a compiled step needs in order to run; slots are those of the pointer table.
+
+    code: the key of its code in the cache; buffers: the number of slots.
+    leaves: the number of a tensor in `numbered`, and its slot; constants: those that only
+    simplifying made, each with its slot.
+    outputs: slots by name; temporaries: slots, and offsets in an arena of so many bytes.
+    kernels, barriers, seconds: of one step; the seconds are estimated, for one thread.
+    rows: how many rows an input indexes, by name.
+    """
+
+    code: str
+    buffers: int
+    leaves: Sequence[tuple[int, int]]
+    constants: Sequence[tuple[np.ndarray, int]]
+    outputs: Mapping[str, int]
+    temporaries: Sequence[tuple[int, int]]
+    arena: int
+    kernels: int
+    barriers: int
+    seconds: float
+    rows: Mapping[str, int]
+
+    def pack(self) -> bytes:
+        """The binding as JSON."""
+        constants = [
+            (array.dtype.name, array.shape, array.tobytes().hex(), slot)
+            for array, slot in self.constants
+        ]
+        return json.dumps({**vars(self), "constants": constants}).encode()
+
+    @staticmethod
+    def unpack(payload: bytes) -> Binding:
+        """The binding that `pack` turned into `payload`."""
+        found = json.loads(payload)
+        found["constants"] = [_constant(*each) for each in found["constants"]]
+        return Binding(**found)
+
+
+def _constant(dtype: str, shape: list[int], data: str, slot: int) -> tuple[np.ndarray, int]:
+    array = np.frombuffer(bytes.fromhex(data), as_dtype(dtype)).reshape(shape)
+    return array, slot
+
+
+def numbered(signature: Signature) -> list[Tensor]:
+    """Every tensor of a step, inputs before users; its place here is its number in a binding."""
+    return topological([*signature.roots, *signature.updates])
+
+
+def step_text(order: Sequence[Tensor], signature: Signature, options: Options) -> str | None:
+    """A text that says all of a step, whose tensors are `order`; None if it cannot.
+
+    It says nothing of what an op is: an op that is not Ranvier's own may be another tomorrow.
+    """
+    numbers = {tensor: number for number, tensor in enumerate(order)}
+    texts: dict[Op, str] = {}
+    lines = [repr(options)]
+    try:
+        for tensor in order:
+            text = texts.get(tensor.op)
+            if text is None:
+                text = texts[tensor.op] = _op_text(tensor.op)
+            sources = [numbers[source] for source in tensor.inputs]
+            lines.append(f"{text} {sources} {tensor.shape} {tensor.dtype.str}")
+    except CompileError:
+        return None
+    named: list[Any] = [
+        {name: numbers.get(tensor) for name, tensor in side.items()}
+        for side in (signature.inputs, signature.outputs)
+    ]
+    updates = [(numbers[state], numbers[new]) for state, new in signature.updates.items()]
+    return "\n".join([*lines, json.dumps([*named, updates])])
+
+
+def _op_text(op: Op) -> str:
+    if not type(op).__module__.startswith("ranvier."):
+        raise CompileError(f"{op.name} is not an op of Ranvier")
+    if isinstance(op, Constant):
+        data = op.value.tobytes()
+        text = data.hex() if len(data) <= _SHORT else hashlib.sha256(data).hexdigest()
+        return f"constant {text}"
+    return f"{op.name} {exact(op)}"

@@ -1,0 +1,100 @@
+"""Looking at what a program's kernels have stored: for NaN and infinity, or for wrong results.
+
+Such programs are compiled with nothing in place, so that every tensor is still there after a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ranvier.engines.native.bisect import Difference, first_difference
+from ranvier.engines.native.kernels import Place
+from ranvier.engines.program import Argument
+from ranvier.engines.reference import check_finite
+from ranvier.errors import NonFiniteError
+from ranvier.graph.leaves import Constant, State
+from ranvier.graph.tensor import Tensor
+from ranvier.graph.walk import topological
+
+if TYPE_CHECKING:
+    from ranvier.engines.native.program import NativeProgram
+
+
+def run_checked(
+    program: NativeProgram,
+    arguments: Mapping[str, Argument],
+    outputs: Mapping[str, np.ndarray],
+    steps: int,
+) -> None:
+    """Run step by step, and look at every tensor after each; a bad step changes no state."""
+    order = topological(program.schedule.stored)
+    for step in range(steps):
+        here = {
+            name: Argument(a.array[step : step + 1], True) if a.streamed else a
+            for name, a in arguments.items()
+        }
+        results = {name: array[step : step + 1] for name, array in outputs.items()}
+        given = _leaves(program, here)
+        program.run_steps(here, results, 1)
+        try:
+            check_finite(order, {**given, **_stored(program, results)}, step)
+        except NonFiniteError:
+            for state in program.signature.updates:
+                state.value = given[state]
+            raise
+
+
+def find_difference(program: NativeProgram, arguments: Mapping[str, Argument]) -> Difference | None:
+    """Run one step and compare its kernels with the reference; the state is left as it was."""
+    outputs = {
+        name: np.empty((1, *tensor.shape), tensor.dtype)
+        for name, tensor in program.signature.outputs.items()
+    }
+    given = _leaves(program, arguments)
+    before = {state: state.value for state in program.signature.updates}
+    try:
+        program.run_steps(arguments, outputs, 1)
+        new = {root: state.value for state, root in program.schedule.updates.items()}
+    finally:
+        for state, value in before.items():
+            state.value = value
+    values = {**given, **new, **_stored(program, outputs)}
+    return first_difference(program.schedule.sequenced.kernels, values)
+
+
+def _leaves(program: NativeProgram, arguments: Mapping[str, Argument]) -> dict[Tensor, np.ndarray]:
+    """The value of every leaf before a step."""
+    values: dict[Tensor, np.ndarray] = {}
+    for name, tensor in program.signature.inputs.items():
+        argument = arguments[name]
+        values[tensor] = argument.array[0] if argument.streamed else argument.array
+    for leaf in program.schedule.leaves:
+        if isinstance(leaf, State):
+            values[leaf] = leaf.value
+        elif isinstance(leaf.op, Constant):
+            values[leaf] = leaf.op.value
+    return values
+
+
+def _stored(program: NativeProgram, outputs: Mapping[str, np.ndarray]) -> dict[Tensor, np.ndarray]:
+    """What kernels have stored in a step; whole only where nothing shares memory."""
+    schedule = program.schedule
+    results = {place: outputs[name][0] for name, place in schedule.outputs.items()}
+    found = {}
+    for tensor, place in schedule.stored.items():
+        if place in results:
+            found[tensor] = results[place]
+            continue
+        whole, inset = _temporary(program, place), schedule.insets.get(tensor)
+        found[tensor] = (whole if inset is None else inset.view(whole)).copy()
+    return found
+
+
+def _temporary(program: NativeProgram, place: Place) -> np.ndarray:
+    if not place.size:
+        return np.empty(place.shape, place.dtype)
+    at = program.schedule.arena.offsets[place]
+    return program.arena[at : at + place.nbytes].view(place.dtype).reshape(place.shape)
