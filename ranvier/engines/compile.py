@@ -1,4 +1,4 @@
-"""`compile` checks a step, simplifies its graph and hands it to an engine."""
+"""`compile` checks a step and hands it to an engine."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -83,11 +83,17 @@ class Program(ABC):
     def __init__(self, signature: Signature, options: Options) -> None:
         self.signature = signature
         self.options = options
+        self._lock = RLock()
+        self._simplified: Signature | None = None
 
-    @cached_property
+    @property
     def simplified(self) -> Signature:
         """The signature over the simplified graph, by the passes that the options name."""
-        return self.signature.with_roots(simplify(self.signature.roots, self.options.passes))
+        with self._lock:
+            if self._simplified is None:
+                roots = simplify(self.signature.roots, self.options.passes)
+                self._simplified = self.signature.with_roots(roots)
+            return self._simplified
 
     def __call__(
         self, /, *unnamed: Any, steps: int | None = None, **arrays: Any

@@ -13,12 +13,14 @@ from networks import STEPS, compiled
 
 import ranvier as rv
 from ranvier import dtypes
+from ranvier.engines.native import program as native
 from ranvier.engines.native import schedule as scheduling
 from ranvier.engines.native.binding import Binding, numbered, step_text
 from ranvier.engines.native.exact import exact
 from ranvier.engines.native.program import NativeProgram
 from ranvier.engines.program import Options, Signature
 from ranvier.errors import CompileError, InputError, NonFiniteError
+from ranvier.graph.leaves import Constant
 from ranvier.graph.ops.pointwise import Pointwise
 from ranvier.graph.tensor import REGISTRY, Tensor, apply
 from ranvier.records import dataclass
@@ -63,6 +65,7 @@ def test_a_known_step_can_be_looked_into() -> None:
     for _ in range(2):
         step = STEPS["norm_net"]()
         program = compiled(step)
+        assert (program._schedule is None) == bool(found)
         given = {"index": step.index(1)[0], **step.arrays}
         assert program.bisect(**given) is None
         program.profile(**given)
@@ -74,16 +77,18 @@ def test_a_known_step_can_be_looked_into() -> None:
 
 def test_a_known_step_is_checked_for_nan() -> None:
     x = rv.input((3,), name="x")
-    for _ in range(2):
+    for known_step in (False, True):
         program = rv.compile({"x": x}, {"y": rv.log(x)}, check_finite=True)
+        assert (program._schedule is None) == known_step  # type: ignore[attr-defined]
         with pytest.raises(NonFiniteError, match="log gave nan at"):
             program(x=-np.ones(3, np.float32))
 
 
 def test_a_known_step_knows_what_its_inputs_index() -> None:
     table, rows = rv.constant(np.zeros((4, 2), np.float32)), rv.input((3,), rv.int64, name="rows")
-    for _ in range(2):
+    for known_step in (False, True):
         program = rv.compile({"rows": rows}, {"y": rv.take(table, rows)})
+        assert (program._schedule is None) == known_step  # type: ignore[attr-defined]
         with pytest.raises(InputError, match="indexes 4 rows and holds 9"):
             program(rows=np.array([1, 2, 9]))
 
@@ -108,6 +113,19 @@ def test_given_constants_are_not_kept_a_second_time(folder: Path) -> None:
     x = rv.input(value.shape, name="x")
     rv.compile({"x": x}, {"y": x * rv.constant(value)})
     assert [path.stat().st_size < 1000 for path in bindings(folder)] == [True]
+
+
+def test_a_step_without_room_is_refused_before_it_is_compiled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> np.ndarray:
+        raise MemoryError
+
+    monkeypatch.setattr(native, "aligned_empty", full)
+    x = rv.input((64, 64), name="x")
+    with pytest.raises(InputError, match=r"needs .* GB for its temporaries, the largest"):
+        rv.compile({"x": x}, {"y": rv.tanh(rv.exp(x) @ x) @ x})
+    assert list(folder.iterdir()) == []
 
 
 def test_a_binding_is_the_same_when_unpacked() -> None:
@@ -181,6 +199,16 @@ def test_different_steps_have_different_texts(what: str) -> None:
     texts = [make() for make in DIFFERENT[what]]
     assert None not in texts
     assert len(set(texts)) == len(texts)
+
+
+def test_an_unsound_tensor_is_not_taken_for_a_sound_one() -> None:
+    x = rv.Buffer(np.zeros(3, np.float32), name="x")
+    assert text_of({"y": x * 2.0}) is not None
+    assert text_of({"y": Tensor(x.op, (), x.shape, x.dtype) * 2.0}) is None
+    value = np.zeros(3, np.float32)
+    for shape, dtype, changing in (((3,), rv.float32, True), ((1,), rv.float32, False)):
+        value.flags.writeable = changing
+        assert text_of({"y": Tensor(Constant(value), (), shape, dtype)}) is None
 
 
 def test_a_step_with_a_foreign_op_is_scheduled_anew(folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ranvier.engines.native import cache as cache_module
 from ranvier.engines.native.cache import Cache, default_cache, emission_key, ir_key
 from ranvier.engines.native.host import example_host
 
@@ -110,6 +111,23 @@ def test_size_is_capped_by_last_use(cache: Cache, tmp_path: Path) -> None:
     assert small.read(keys[0]) == PAYLOAD  # used just now
     small.write(keys[3], PAYLOAD)
     assert [small.read(key) is not None for key in keys] == [True, False, True, True]
+
+
+def test_a_payload_that_would_drive_the_others_out_is_not_kept(tmp_path: Path) -> None:
+    small = Cache(tmp_path, limit=2 * len(PAYLOAD) - 1)
+    assert small.get(KEY, lambda: PAYLOAD) == PAYLOAD
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_number_of_entries_is_capped(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "_MOST", 3)
+    for i in range(5):
+        cache.write(f"{i:064x}", PAYLOAD)
+        path = tmp_path / f"{i:064x}.object"
+        os.utime(path, (i, i))
+    assert sorted(path.name[63] for path in tmp_path.iterdir()) == ["2", "3", "4"]
 
 
 def test_abandoned_files_are_swept(cache: Cache, tmp_path: Path) -> None:

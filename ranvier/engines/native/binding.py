@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ranvier.dtypes import as_dtype
 from ranvier.engines.native.exact import exact
 from ranvier.engines.program import Options, Signature
 from ranvier.errors import CompileError
-from ranvier.graph.leaves import Constant
+from ranvier.graph.leaves import Constant, State, StateRead
 from ranvier.graph.tensor import Op, Tensor
 from ranvier.graph.walk import topological
 from ranvier.records import dataclass
@@ -32,8 +33,8 @@ class Binding:
     """What a compiled step needs in order to run; slots are those of the pointer table.
 
     code: the key of its code in the cache; buffers: the number of slots.
-    leaves: the number of a tensor in `numbered`, and its slot; constants: those that only
-    simplifying made, each with its slot.
+    leaves: the number of a tensor in `numbered`, and its slot; constants: those that were not
+    given but made on the way, each with its slot.
     outputs: slots by name; temporaries: slots, and offsets in an arena of so many bytes.
     kernels, barriers, seconds: of one step; the seconds are estimated, for one thread.
     rows: how many rows an input indexes, by name.
@@ -83,13 +84,13 @@ def step_text(order: Sequence[Tensor], signature: Signature, options: Options) -
     It says nothing of what an op is: an op that is not Ranvier's own may be another tomorrow.
     """
     numbers = {tensor: number for number, tensor in enumerate(order)}
-    texts: dict[Op, str] = {}
+    texts: dict[int, str] = {}  # by the op's identity: ops may be equal that differ in bits
     lines = [repr(options)]
     try:
         for tensor in order:
-            text = texts.get(tensor.op)
+            text = texts.get(id(tensor.op))
             if text is None:
-                text = texts[tensor.op] = _op_text(tensor.op)
+                text = texts[id(tensor.op)] = _op_text(tensor)
             sources = [numbers[source] for source in tensor.inputs]
             lines.append(f"{text} {sources} {tensor.shape} {tensor.dtype.str}")
     except CompileError:
@@ -102,11 +103,25 @@ def step_text(order: Sequence[Tensor], signature: Signature, options: Options) -
     return "\n".join([*lines, json.dumps([*named, updates])])
 
 
-def _op_text(op: Op) -> str:
-    if not type(op).__module__.startswith("ranvier."):
-        raise CompileError(f"{op.name} is not an op of Ranvier")
-    if isinstance(op, Constant):
-        data = op.value.tobytes()
-        text = data.hex() if len(data) <= _SHORT else hashlib.sha256(data).hexdigest()
-        return f"constant {text}"
-    return f"{op.name} {exact(op)}"
+def _op_text(tensor: Tensor) -> str:
+    """The text of a tensor's op; CompileError where none says all, or the tensor is unsound."""
+    op = tensor.op
+    _check_ours(op)
+    if isinstance(op, StateRead) is not isinstance(tensor, State):
+        raise CompileError(f"a {type(tensor).__name__} has the op {op.name}")
+    if not isinstance(op, Constant):
+        return f"{op.name} {exact(op, _check_ours)}"
+    value = op.value
+    if value.flags.writeable or (value.shape, value.dtype) != (tensor.shape, tensor.dtype):
+        raise CompileError("a constant may change, or is not what its tensor says")
+    if value.nbytes <= _SHORT:
+        return f"constant {value.tobytes().hex()}"
+    data = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+    return f"constant {hashlib.sha256(data.data).hexdigest()}"
+
+
+def _check_ours(part: Any) -> None:
+    """Raise CompileError for an op or a record of a class that is not Ranvier's own."""
+    kind = type(part)
+    if (isinstance(part, Op) or is_dataclass(part)) and not kind.__module__.startswith("ranvier."):
+        raise CompileError(f"{kind.__name__} is not a class of Ranvier")

@@ -24,7 +24,7 @@ from ranvier.engines.native.kernels import (
 )
 from ranvier.engines.native.pull import sources_of
 from ranvier.graph.leaves import Constant
-from ranvier.graph.ops.movement import Concatenate, Pad
+from ranvier.graph.ops.movement import Concatenate, Pad, Reshape
 from ranvier.graph.ops.pointwise import Pointwise
 from ranvier.graph.ops.reduction import Reduction
 from ranvier.graph.tensor import Tensor
@@ -119,10 +119,26 @@ class _Writer:
             return [] if inner is None else [(node.inputs[0], inner)]
         if self.available(node):
             return []
+        here = self._reshaped_anchor(node, where)
+        if here is not None:
+            return [(here, self.draft.anchors[here])]
         base, sources = sources_of(node, where, self)
         if base is not None and self._is_inner(base):
             return [(base, self.draft.anchors[base])]
         return sources
+
+    def _reshaped_anchor(self, node: Tensor, where: IndexMap) -> Tensor | None:
+        """The anchor of this kernel that `node` shows in another shape, element for element.
+
+        Grouping saw it in memory, where it can be read in any shape; no map need lead to it.
+        """
+        base = node
+        while isinstance(base.op, Reshape):
+            base = base.inputs[0]
+            anchor = self.draft.anchors.get(base)
+            if anchor is not None:
+                return base if anchor.flat(base.shape) == where.flat(node.shape) else None
+        return None
 
     def _write(self, node: Tensor, where: IndexMap, args: list[int]) -> int:
         if self._is_inner(node):
@@ -133,9 +149,11 @@ class _Writer:
             return self._load(node, node, where)
         if isinstance(node.op, Pointwise):
             return self.emit(Compute(node.op, tuple(args), node.dtype))
+        if isinstance(node.op, Reshape) and args:
+            return args[0]
         base, sources = sources_of(node, where, self)
         if base is not None:
-            return args[0] if args else self._load(base, node, where)
+            return self._load(base, node, where)
         if isinstance(node.op, Pad | Concatenate):
             return self._choose(node, where, sources, args)
         return args[0]

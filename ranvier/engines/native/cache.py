@@ -22,6 +22,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 
+import ml_dtypes
+import numpy as np
+
 from ranvier.engines.native.host import Host
 from ranvier.errors import CacheError
 
@@ -29,6 +32,8 @@ _MAGIC = b"RANVIER1"
 _DIGEST = hashlib.sha256().digest_size
 _HEADER = len(_MAGIC) + 2 * _DIGEST
 _LIMIT = 512 << 20
+_MOST = 10_000
+"""Entries in a folder, all of which are looked at when one is written."""
 _ABANDONED = 3600.0
 """Seconds after which an unfinished file counts as left over by a process that died."""
 
@@ -126,14 +131,14 @@ class Cache:
                 with suppress(OSError):
                     status = file.stat(follow_symlinks=False)
                     entries.append((status.st_mtime, status.st_size, file.path))
-        total = sum(size for _, size, _ in entries)
+        total, count = sum(size for _, size, _ in entries), len(entries)
         now = time.time()
         for modified, size, path in sorted(entries):
             abandoned = path.endswith(".part") and now - modified > _ABANDONED
-            if total > self._limit or abandoned:
+            if total > self._limit or count > _MOST or abandoned:
                 with suppress(OSError):
                     os.unlink(path)
-                total -= size
+                total, count = total - size, count - 1
 
 
 @dataclass
@@ -166,8 +171,12 @@ def emission_key(description: str, host: Host) -> str:
 
 
 def binding_key(description: str, host: Host) -> str:
-    """The key of the binding of a step that `description` says all of."""
-    return _key(f"binding {_sources()}", description, host)
+    """The key of the binding of a step that `description` says all of.
+
+    Bindings hold constants that NumPy has computed, so its version is part of the key.
+    """
+    versions = np.__version__, ml_dtypes.__version__
+    return _key(f"binding {_sources()} {versions}", description, host)
 
 
 def default_cache(suffix: str = ".object") -> Cache:

@@ -30,7 +30,8 @@ def run_checked(
     steps: int,
 ) -> None:
     """Run step by step, and look at every tensor after each; a bad step changes no state."""
-    order = topological(program.schedule.stored)
+    schedule = program.schedule
+    order = topological(schedule.stored)
     for step in range(steps):
         here = {
             name: Argument(a.array[step : step + 1], True) if a.streamed else a

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from ranvier.engines.native.indexmap import IndexMap, Pieces
+from ranvier.engines.native.pull import Read
 from ranvier.graph.leaves import Constant, Input, State
 from ranvier.graph.ops.contraction import MatMul
 from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient
@@ -65,12 +66,15 @@ class Draft:
 class Grouping:
     """The result: kernels in dependency order, and the index of each anchor's kernel.
 
-    `insets` maps each tensor that is stored inside a padded one to that.
+    `insets` maps each tensor that is stored inside a padded one to that. `operands` says of which
+    tensor in memory each operand of a contraction is a view: one of those that lay there when
+    the contraction was grouped.
     """
 
     drafts: list[Draft]
     home: dict[Tensor, int]
     insets: Mapping[Tensor, Tensor]
+    operands: dict[Tensor, Read]
 
     def available(self, node: Tensor) -> bool:
         """Whether a kernel stores `node`, or the caller holds it."""

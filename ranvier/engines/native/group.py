@@ -4,7 +4,8 @@ Tensors are visited in topological order. A contraction, a reduction, an indexin
 every tensor that must lie in memory are *anchored* in a kernel; everything else is pulled,
 as often as needed, into the kernels that use it. A tensor joins the kernel of what it
 depends on where both run over the same loops, else it opens a kernel of its own. A kernel
-depends only on kernels before it, so the kernels never form a cycle.
+reads only what lay in memory when it was grouped, whatever kernels behind it store besides; so
+it depends only on kernels before it, and they never form a cycle.
 """
 
 from __future__ import annotations
@@ -62,7 +63,6 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
                 raise
             (gapless if blocked.node in insets else stored).add(blocked.node)
             continue
-        # What was anchored on the way is computed anew by kernels that had it before.
         wasteful = recomputed_too_often(grouping) - stored if fuse else set()
         if not wasteful:
             return grouping
@@ -125,7 +125,7 @@ class _Grouper:
         self.stored = stored
         self.bordered = set(insets.values())
         self.fuse = fuse
-        self.grouping = Grouping([], {}, insets)
+        self.grouping = Grouping([], {}, insets, {})
         self.drafts, self.home = self.grouping.drafts, self.grouping.home
 
     def run(self, small: Collection[Tensor]) -> Grouping:
@@ -179,6 +179,7 @@ class _Grouper:
         (read,) = pulled.reads
         if read.guards:
             raise Unsplittable(operand)
+        self.grouping.operands.setdefault(operand, read)
 
     def _add_reduction(self, node: Tensor) -> None:
         source, axes = node.inputs[0], node.op.axes  # type: ignore[attr-defined]

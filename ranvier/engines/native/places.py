@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ranvier.engines.native.draft import Draft, Grouping
-from ranvier.engines.native.indexmap import identity
 from ranvier.engines.native.inset import Inset, inset_of, without_border
 from ranvier.engines.native.kernels import Operand, Place
-from ranvier.engines.native.pull import Read, pull
 from ranvier.engines.program import Signature
 from ranvier.graph.leaves import Constant, Input, State
 from ranvier.graph.ops.movement import Reshape
@@ -56,20 +54,16 @@ class Places:
 
     def base(self, operand: Tensor) -> Tensor:
         """The tensor in memory that the operand of a contraction is a view of."""
-        return self._reading(operand).node
+        return self.grouping.operands[operand].node
 
     def operand(self, operand: Tensor) -> Operand:
         """The place of an operand of a contraction, and how it lies there."""
-        read = self._reading(operand)
+        read = self.grouping.operands[operand]
         inset = self.insets.get(read.node)
         if inset is None:
             return Operand(self.read[read.node], read.at)
         assert read.axes is not None
         return Operand(self.read[read.node], inset.position(read.axes))
-
-    def _reading(self, operand: Tensor) -> Read:
-        (read,) = pull([(operand, identity(operand.shape))], self.grouping).reads
-        return read
 
     def _place_leaves(self, signature: Signature) -> None:
         names = {tensor: name for name, tensor in signature.inputs.items()}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from threading import RLock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +25,6 @@ from ranvier.graph.tensor import Tensor
 if TYPE_CHECKING:
     from ranvier.engines.native.bisect import Difference
     from ranvier.engines.native.describe import Profile
-    from ranvier.engines.native.patterns import Wired
     from ranvier.engines.native.schedule import Schedule
 
 INLINE_SECONDS = 2e-4
@@ -49,60 +46,62 @@ class NativeProgram(Program):
         super().__init__(signature, options)
         self.host = host()
         self.threads = options.threads or self.host.cores
+        self._schedule: Schedule | None = None
         tensors = numbered(signature)
-        self._binding = self._find_binding(tensors)
-        self._loaded: Loaded | None = self._load()
+        key = self._key(tensors)
+        self._binding, code = self._look_up(key) or (self._bind_anew(tensors), None)
         self.arena = self._new_arena()
+        self._loaded: Loaded | None = load(code or self._compile(key), [ENTRY])
         self._context = new_context(self._binding.buffers)
         self._inputs: dict[str, int] = {}
         self._constants: list[np.ndarray] = []
         self._bind_memory(tensors)
         self._rows = self._binding.rows
         self._profile: Profile | None = None
-        self._lock = RLock()
 
     # ------------------------------------------------------------ compiling
 
-    @cached_property
+    @property
     def schedule(self) -> Schedule:
         """The kernels of a step; where the cache knew the step, they are made when asked for."""
         from ranvier.engines.native.schedule import schedule
 
-        return schedule(self.simplified, self.options, self.host, self.threads)
+        with self._lock:
+            if self._schedule is None:
+                self._schedule = schedule(self.simplified, self.options, self.host, self.threads)
+            return self._schedule
 
-    def _find_binding(self, tensors: Sequence[Tensor]) -> Binding:
-        """Fetch the binding of the step, or schedule it."""
-
-        def make() -> Binding:
-            from ranvier.engines.native.wiring import bind
-
-            rows = index_ranges(self.simplified)
-            return bind(self.schedule, self._wired, tensors, rows, self.host)
-
+    def _key(self, tensors: Sequence[Tensor]) -> str | None:
+        """The key of the step's binding in the cache; None if it cannot be kept there."""
         text = step_text(tensors, self.signature, self.options)
-        if text is None:
-            return make()
-        key = binding_key(f"{self.threads} threads\n{text}", self.host)
-        return Binding.unpack(default_cache(".binding").get(key, lambda: make().pack()))
+        return text and binding_key(f"{self.threads} threads\n{text}", self.host)
 
-    @cached_property
-    def _wired(self) -> Wired:
-        from ranvier.engines.native.patterns import wire
-        from ranvier.engines.native.wiring import slots_of
+    def _look_up(self, key: str | None) -> tuple[Binding, bytes] | None:
+        """The binding and the code of a step that the cache knows."""
+        payload = default_cache(".binding").read(key) if key else None
+        if payload is None:
+            return None
+        binding = Binding.unpack(payload)
+        code = default_cache().read(binding.code)
+        return None if code is None else (binding, code)
 
-        return wire(self.schedule.sequenced, slots_of(self.schedule))
+    def _bind_anew(self, tensors: Sequence[Tensor]) -> Binding:
+        from ranvier.engines.native.wiring import bind
 
-    def _load(self) -> Loaded:
-        """Fetch the step's code, or compile it, and load it."""
+        return bind(self.schedule, tensors, index_ranges(self.simplified), self.host)
+
+    def _compile(self, key: str | None) -> bytes:
+        """The step's code, made if no other step has the same; then the binding is kept too."""
+        from ranvier.engines.native.emit.module import emit_program
+        from ranvier.engines.native.wiring import wire_up
 
         def make() -> bytes:
-            from ranvier.engines.native.emit.module import emit_program
+            return compile_object(emit_program(wire_up(self.schedule), self.host), self.host)
 
-            return compile_object(emit_program(self._wired, self.host), self.host)
-
-        loaded = load(default_cache().get(self._binding.code, make), [ENTRY])
-        vars(self).pop("_wired", None)
-        return loaded
+        code = default_cache().get(self._binding.code, make)
+        if key is not None:
+            default_cache(".binding").write(key, self._binding.pack())
+        return code
 
     # ------------------------------------------------------------ memory
 

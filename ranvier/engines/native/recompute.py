@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from math import prod
 
 from ranvier.engines.native.draft import Draft, Grouping, is_leaf
@@ -34,12 +34,15 @@ def repeats(where: IndexMap, draft: Draft) -> bool:
 
 
 def recomputed_too_often(grouping: Grouping) -> set[Tensor]:
-    """The inlined tensors that several kernels, or the loops of one, compute again and again."""
+    """The inlined tensors that several kernels, or the loops of one, compute again and again.
+
+    One kernel may have inlined what a later one then stores; that is two of them.
+    """
     kernels: dict[Tensor, int] = {}
     repeated: set[Tensor] = set()
     for draft in grouping.drafts:
         for node in dict.fromkeys(node for node, _ in draft.inlined):
-            kernels[node] = kernels.get(node, 0) + 1
+            kernels[node] = kernels.get(node, node in grouping.home) + 1
         repeated.update(node for node, again in draft.inlined if again)
     costs = _costs(kernels, grouping)
     wasteful = {node for node in repeated if costs[node] > REPEATED_LIMIT}
@@ -47,11 +50,11 @@ def recomputed_too_often(grouping: Grouping) -> set[Tensor]:
     return {n for n in wasteful | shared if prod(n.shape) > 1 or n in wasteful}
 
 
-def _costs(nodes: Iterable[Tensor], grouping: Grouping) -> dict[Tensor, int]:
+def _costs(inlined: Collection[Tensor], grouping: Grouping) -> dict[Tensor, int]:
     """The cost of computing each tensor from memory: ops and loads, bounded above."""
     costs: dict[Tensor, int] = {}
-    for node in topological(nodes):
-        if node in grouping.home or is_leaf(node):
+    for node in topological(inlined):
+        if is_leaf(node) or (node in grouping.home and node not in inlined):
             costs[node] = 0 if isinstance(node.op, Constant) and node.size == 1 else 2
         else:
             own = COSTS.get(node.op.name, 1) if isinstance(node.op, Pointwise) else 0

@@ -11,7 +11,7 @@ from ranvier.engines.native.cache import emission_key
 from ranvier.engines.native.costs import Cost, cost_of
 from ranvier.engines.native.host import Host
 from ranvier.engines.native.kernels import Place
-from ranvier.engines.native.patterns import Wired
+from ranvier.engines.native.patterns import Wired, wire
 from ranvier.engines.native.schedule import Schedule
 from ranvier.graph.leaves import Constant
 from ranvier.graph.tensor import Tensor
@@ -25,9 +25,12 @@ def slots_of(plan: Schedule) -> dict[Place, int]:
     return {place: slot for slot, place in enumerate(dict.fromkeys(places))}
 
 
-def bind(
-    plan: Schedule, wired: Wired, given: Sequence[Tensor], rows: Mapping[str, int], host: Host
-) -> Binding:
+def wire_up(plan: Schedule) -> Wired:
+    """The kernels of a schedule as calls of patterns, over the slots of their places."""
+    return wire(plan.sequenced, slots_of(plan))
+
+
+def bind(plan: Schedule, given: Sequence[Tensor], rows: Mapping[str, int], host: Host) -> Binding:
     """Return the binding of a step that was `given` as these tensors, numbered in their order."""
     slots = slots_of(plan)
     numbers = {tensor: number for number, tensor in enumerate(given)}
@@ -41,7 +44,7 @@ def bind(
             constants.append((tensor.op.value, slots[place]))
     kernels = plan.sequenced.kernels
     return Binding(
-        code=emission_key(str(wired), host),
+        code=emission_key(str(wire_up(plan)), host),
         buffers=len(slots),
         leaves=leaves,
         constants=constants,

@@ -197,7 +197,7 @@ def _run_at(b: Value, plan: MatmulPlan, unit: Value, end: Value) -> _Run:
 def _coming(
     b: Value, plan: MatmulPlan, run: _Run, block: Value, segment: Value, behind: Value, end: Value
 ) -> Coming:
-    """What is packed after the run's K block: its next one, or the first of the next run."""
+    """The panel that follows the run's K block: of its next one, or the first of the next run."""
     following = _run_at(b, plan, e.add(b, run.unit, b.sub(run.stop, run.first)), end)
     next_block = e.add(b, block, 1)
     again = b.icmp_signed("<", next_block, behind)
