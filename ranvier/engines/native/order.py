@@ -35,10 +35,10 @@ def predecessors(kernels: Sequence[Kernel]) -> list[set[int]]:
     for i, kernel in enumerate(kernels):
         for place in kernel.reads():
             for w in writer.get(place, ()):
-                if w != i and place.kind == "state":
-                    before[w].add(i)
+                if place.kind != "state":
+                    before[i].add(w)  # itself too: it cannot read what it has yet to store
                 elif w != i:
-                    before[i].add(w)
+                    before[w].add(i)
     return before
 
 
