@@ -82,7 +82,7 @@ class Manner:
 MNIST_MANNER = Manner("dark", True)
 
 _NEARLY_ALL = 0.99
-_MOST_SEEN = 1000
+_MOST_SEEN = 200
 """Whether pictures are centred is judged by so many of them."""
 
 
