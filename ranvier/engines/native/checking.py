@@ -6,25 +6,39 @@ Such programs are compiled with nothing in place, so that every tensor is still 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from ranvier.engines.native.bisect import Difference, first_difference
 from ranvier.engines.native.kernels import Place
-from ranvier.engines.program import Argument
+from ranvier.engines.native.schedule import Schedule
+from ranvier.engines.program import Argument, Signature
 from ranvier.engines.reference import check_finite
 from ranvier.errors import NonFiniteError
 from ranvier.graph.leaves import Constant, State
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
 
-if TYPE_CHECKING:
-    from ranvier.engines.native.program import NativeProgram
+
+class Observed(Protocol):
+    """A program whose kernels' results can be looked at."""
+
+    signature: Signature
+    arena: np.ndarray
+
+    @property
+    def schedule(self) -> Schedule:
+        """The kernels of a step."""
+
+    def run_steps(
+        self, arguments: Mapping[str, Argument], outputs: Mapping[str, np.ndarray], steps: int
+    ) -> None:
+        """Run steps and fill the outputs."""
 
 
 def run_checked(
-    program: NativeProgram,
+    program: Observed,
     arguments: Mapping[str, Argument],
     outputs: Mapping[str, np.ndarray],
     steps: int,
@@ -48,7 +62,7 @@ def run_checked(
             raise
 
 
-def find_difference(program: NativeProgram, arguments: Mapping[str, Argument]) -> Difference | None:
+def find_difference(program: Observed, arguments: Mapping[str, Argument]) -> Difference | None:
     """Run one step and compare its kernels with the reference; the state is left as it was."""
     outputs = {
         name: np.empty((1, *tensor.shape), tensor.dtype)
@@ -66,7 +80,7 @@ def find_difference(program: NativeProgram, arguments: Mapping[str, Argument]) -
     return first_difference(program.schedule.sequenced.kernels, values)
 
 
-def _leaves(program: NativeProgram, arguments: Mapping[str, Argument]) -> dict[Tensor, np.ndarray]:
+def _leaves(program: Observed, arguments: Mapping[str, Argument]) -> dict[Tensor, np.ndarray]:
     """The value of every leaf before a step."""
     values: dict[Tensor, np.ndarray] = {}
     for name, tensor in program.signature.inputs.items():
@@ -80,7 +94,7 @@ def _leaves(program: NativeProgram, arguments: Mapping[str, Argument]) -> dict[T
     return values
 
 
-def _stored(program: NativeProgram, outputs: Mapping[str, np.ndarray]) -> dict[Tensor, np.ndarray]:
+def _stored(program: Observed, outputs: Mapping[str, np.ndarray]) -> dict[Tensor, np.ndarray]:
     """What kernels have stored in a step; whole only where nothing shares memory."""
     schedule = program.schedule
     results = {place: outputs[name][0] for name, place in schedule.outputs.items()}
@@ -94,7 +108,7 @@ def _stored(program: NativeProgram, outputs: Mapping[str, np.ndarray]) -> dict[T
     return found
 
 
-def _temporary(program: NativeProgram, place: Place) -> np.ndarray:
+def _temporary(program: Observed, place: Place) -> np.ndarray:
     if not place.size:
         return np.empty(place.shape, place.dtype)
     at = program.schedule.arena.offsets[place]
