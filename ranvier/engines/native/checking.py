@@ -44,8 +44,7 @@ def run_checked(
     steps: int,
 ) -> None:
     """Run step by step, and look at every tensor after each; a bad step changes no state."""
-    schedule = program.schedule
-    order = topological(schedule.stored)
+    order = topological(program.schedule.stored)
     for step in range(steps):
         here = {
             name: Argument(a.array[step : step + 1], True) if a.streamed else a

@@ -171,8 +171,8 @@ def _multiply(
             tile = e.element(b, sums, e.mul(b, row, width), scalar)
             matrix = e.add(b, e.mul(b, point, plan.group), b.sub(panel, panels[0]))
             turn = e.add(b, e.mul(b, matrix, plan.rows.pieces), piece)
-            for pixels, row_step in zip(ahead, row_steps, strict=True):
-                ask_ahead(b, plan, pixels, row_step, turn, turns)
+            for following, row_step in zip(ahead, row_steps, strict=True):
+                ask_ahead(b, plan, following, row_step, turn, turns)
             arguments = [e.element(b, left, row, scalar), right, tile, block, *nest]
             call_microkernel(b, plan, rows, vectors, kernel, arguments)
 
