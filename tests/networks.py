@@ -12,6 +12,7 @@ import numpy as np
 import ranvier as rv
 from ranvier.engines.native.context import ENTRY, Slot
 from ranvier.engines.native.emit.module import emit_program
+from ranvier.engines.native.emit.sharing import COUNTERS
 from ranvier.engines.native.jit import Loaded, compile_object, load
 from ranvier.engines.native.kernels import Kernel, Place
 from ranvier.engines.native.order import Sequenced
@@ -25,10 +26,22 @@ if BENCHMARKS not in sys.path:
 
 from steps import STEPS, Step  # noqa: E402 (the folder must be on the path)
 
-__all__ = ["STEPS", "Step", "compiled", "contents", "kernel_shares", "restore", "values"]
+__all__ = [
+    "STEPS",
+    "Step",
+    "compiled",
+    "contents",
+    "kernel_shares",
+    "own_share",
+    "restore",
+    "values",
+]
 
 ALL_ARRIVED = 1 << 60
 """A count of arrivals at barriers that opens every one of them."""
+
+ALL_TAKEN = 1 << 60
+"""A count of the parts of a share that leaves nothing of it."""
 
 
 def compiled(step: Step, **options: object) -> NativeProgram:
@@ -91,9 +104,18 @@ def _bytes_of(program: NativeProgram, place: Place) -> np.ndarray:
     return np.ctypeslib.as_array((ctypes.c_uint8 * place.nbytes).from_address(address))
 
 
+def own_share(thread: int, threads: int) -> np.ndarray:
+    """The counters of a kernel, by which a thread finds nothing to do beside its own share."""
+    counters = np.full((threads, COUNTERS // 8), ALL_TAKEN)
+    counters[thread] = 0
+    return counters
+
+
 def _run_alone(loaded: Loaded, context: np.ndarray, thread: int, threads: int) -> None:
-    """Do one thread's share of a step; the barriers stand open."""
+    """Do one thread's share of a step of one kernel; the barriers stand open."""
+    counters = own_share(thread, threads)
     context[Slot.THREADS], context[Slot.STEPS] = threads, 1
+    context[Slot.COUNTERS] = counters.ctypes.data
     context[Slot.STOP] = context[Slot.LAST] = 0
     context[Slot.ARRIVALS] = ALL_ARRIVED
     entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)

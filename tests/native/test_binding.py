@@ -131,6 +131,7 @@ def test_a_step_without_room_is_refused_before_it_is_compiled(
 def test_a_binding_is_the_same_when_unpacked() -> None:
     array = np.float32([[1, 2], [-0.0, np.inf]])
     numbers = {"arena": 4096, "kernels": 3, "barriers": 2, "seconds": 1.5e-6, "buffers": 4}
+    numbers["counters"] = 1
     sides: dict[str, Any] = {"outputs": {"y": 0}, "temporaries": [[1, 64]], "rows": {"x": 7}}
     packed = Binding("ab", leaves=[[0, 2]], constants=[(array, 3)], **numbers, **sides).pack()
     again = Binding.unpack(packed)

@@ -10,12 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from llvmlite import ir
+from networks import own_share
 
 from ranvier.engines.native.contraction_plan import Cut, MatmulPlan, plan_matmul
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.contraction import EPILOGUE_TYPE, Epilogue, emit_matmul
 from ranvier.engines.native.emit.microkernel import microkernel
 from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a, side_b
+from ranvier.engines.native.emit.sharing import MEETING, Before, Record
 from ranvier.engines.native.host import Host, example_host, host
 from ranvier.engines.native.jit import assembly, compile_object, load
 from ranvier.errors import DTypeError, ShapeError
@@ -66,6 +68,9 @@ def emit(plan: MatmulPlan, machine: Host, a: Operand, b: Operand, packed: str) -
     kernels.append(emit_matmul(module, machine, plan, left, right, partial, epilogue, "matmul"))
     for kernel in kernels:
         kernel.linkage = "external"
+    meeting = module.globals.get(MEETING)
+    if meeting is not None:  # threads run one by one here, each its own share
+        ir.IRBuilder(meeting.append_basic_block()).ret_void()
     return module
 
 
@@ -89,9 +94,11 @@ def multiply(
             sizes = (plan.packed_a_size, plan.packed_b_size, max(1, plan.partial_size))
             c = aligned(plan.batches * plan.m * plan.n, plan.dtype)
             buffers = [a, b, *(aligned(size, plan.dtype) for size in sizes), c]
-            table = np.array([buffer.ctypes.data for buffer in buffers], np.int64)
             for name, thread in itertools.product(names, range(threads)):
-                KERNEL(loaded.address(name))(table.ctypes.data, thread, threads)
+                record, counters = np.zeros(len(Record), np.int64), own_share(thread, threads)
+                before = [counters.ctypes.data, record.ctypes.data]
+                table = np.array(before + [buffer.ctypes.data for buffer in buffers])
+                KERNEL(loaded.address(name))(table[len(Before) :].ctypes.data, thread, threads)
             yield c.reshape(*plan.batch, plan.m, plan.n)
 
 

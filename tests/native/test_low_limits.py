@@ -1,7 +1,7 @@
 """Random graphs on a machine with tiny caches, where even small tensors are long.
 
 Small graphs would else never meet what is done for large ones: sums in parts, products in
-segments of their depth, units of several blocks. (Winograd's filtering wants more channels than
+segments of their depth, units of several blocks, work that is handed out. (Winograd's filtering wants more channels than
 random graphs have; test_winograd.py has its cases.)
 """
 
@@ -34,6 +34,8 @@ LIMITS = {
         "_LONG_TILE": 2,
         "_MANY_PANELS": 3,
         "STACK_BYTES": 4096,
+        "MANY_PARTS": 2,
+        "MANY_TILES": 2,
     },
     convolution_plan: {"_MANY_PANELS": 1, "STACK_BYTES": 1024},
 }

@@ -37,6 +37,7 @@ class Binding:
     given but made on the way, each with its slot.
     outputs: slots by name; temporaries: slots, and offsets in an arena of so many bytes.
     kernels, barriers, seconds: of one step; the seconds are estimated, for one thread.
+    counters: how many kernels need counters for each thread.
     rows: how many rows an input indexes, by name.
     """
 
@@ -49,6 +50,7 @@ class Binding:
     arena: int
     kernels: int
     barriers: int
+    counters: int
     seconds: float
     rows: Mapping[str, int]
 

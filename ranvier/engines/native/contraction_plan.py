@@ -54,6 +54,12 @@ _SMALL = 128 << 10
 _LONG_TILE = 64
 """Depth of a tile of A that, where it lies, may crowd into some sets of the L1 cache."""
 
+MANY_PARTS = 16
+"""Parts from which on each is small beside a thread's share, so that handing them out pays."""
+
+MANY_TILES = 8 * MANY_PARTS
+"""Tiles from which on parts of runs are large enough to be handed out."""
+
 _MANY_PANELS = 24
 """Panels of B that use each tile of A so often that packing it pays, however it lies."""
 
@@ -124,8 +130,58 @@ class Tiling:
         return tuple((rows, width) for rows in self.rows.sizes for width in self.panels.sizes)
 
 
+class RunTiling(Tiling):
+    """A tiling whose tiles are worked in runs, `row_block` tiles of one panel each.
+
+    For each of `outer` matrices B, `tiles` row tiles share a panel. The tiles of a block are
+    worked panel after panel before the next block's.
+    """
+
+    row_block: int
+
+    @property
+    def outer(self) -> int:
+        """The number of different matrices B."""
+        raise NotImplementedError
+
+    @property
+    def tiles(self) -> int:
+        """The row tiles that share a panel of B."""
+        raise NotImplementedError
+
+    @property
+    def segments(self) -> int:
+        """How many times all tiles are worked, each time for another part of the depth."""
+        raise NotImplementedError
+
+    @property
+    def blocks(self) -> int:
+        """The number of row blocks of a matrix."""
+        return -(-self.tiles // self.row_block)
+
+    @property
+    def units(self) -> int:
+        """The tiles of C: what threads share."""
+        return self.outer * self.panels.pieces * self.tiles
+
+    @property
+    def runs(self) -> int:
+        """The number of runs."""
+        return self.outer * self.blocks * self.panels.pieces
+
+    @property
+    def divisible(self) -> bool:
+        """Whether parts of a run take together no longer than the run."""
+        raise NotImplementedError
+
+    @property
+    def handed_out(self) -> bool:
+        """Whether threads take parts of the work one by one, and those of others at the end."""
+        return self.runs >= MANY_PARTS or (self.divisible and self.units >= MANY_TILES)
+
+
 @dataclass(frozen=True)
-class MatmulPlan(Tiling):
+class MatmulPlan(RunTiling):
     """One (batched) product C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n], cut to size.
 
     `rows` cuts m into row tiles, `panels` cuts n, counted in vectors of `lanes`, into column
@@ -160,9 +216,24 @@ class MatmulPlan(Tiling):
         return self.panels.total * self.lanes
 
     @property
+    def outer(self) -> int:
+        """The number of different matrices B."""
+        return self.batches
+
+    @property
     def tiles(self) -> int:
-        """The number of tiles of C, over all batches: the units of work."""
-        return self.batches * self.rows.pieces * self.panels.pieces
+        """The row tiles that share a panel of B."""
+        return self.rows.pieces
+
+    @property
+    def segments(self) -> int:
+        """The number of segments."""
+        return -(-self.depth.pieces // self.segment)
+
+    @property
+    def divisible(self) -> bool:
+        """Whether B is packed beforehand, and not by each part anew."""
+        return self.packs_b
 
     @property
     def reuses_a(self) -> bool:
@@ -206,7 +277,7 @@ class MatmulPlan(Tiling):
     @property
     def partial_size(self) -> int:
         """Elements of the buffer of partial sums; 0 where one segment suffices."""
-        return self.batches * self.m * self.padded_n if self.depth.pieces > self.segment else 0
+        return self.batches * self.m * self.padded_n if self.segments > 1 else 0
 
 
 def plan_matmul(

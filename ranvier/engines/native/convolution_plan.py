@@ -20,7 +20,13 @@ from dataclasses import replace
 from math import prod
 
 from ranvier.dtypes import DType
-from ranvier.engines.native.contraction_plan import STACK_BYTES, Cut, TileHost, Tiling, choose_tiles
+from ranvier.engines.native.contraction_plan import (
+    STACK_BYTES,
+    Cut,
+    RunTiling,
+    TileHost,
+    choose_tiles,
+)
 from ranvier.engines.native.indexmap import Affine
 from ranvier.graph.ops.convolution import Geometry
 from ranvier.graph.tensor import Shape
@@ -173,7 +179,7 @@ class Inside:
 
 
 @dataclass(frozen=True)
-class ConvolutionPlan(Tiling):
+class ConvolutionPlan(RunTiling):
     """A contraction cut to the host's size.
 
     `rows` cuts the rows of each product into tiles, `panels` its columns, counted in vectors of
@@ -242,14 +248,9 @@ class ConvolutionPlan(Tiling):
         return self.batches * self.rows.pieces
 
     @property
-    def blocks(self) -> int:
-        """The number of row blocks."""
-        return -(-self.tiles // self.row_block)
-
-    @property
-    def units(self) -> int:
-        """The tiles of C, which threads share."""
-        return self.outer * self.panels.pieces * self.tiles
+    def divisible(self) -> bool:
+        """Whether parts of a run find B, and A, as they need it, and pack nothing."""
+        return (self.packed or self.in_place) and not self.left_packed
 
     @property
     def padded_n(self) -> int:

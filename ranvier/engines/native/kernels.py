@@ -156,6 +156,11 @@ class Kernel:
         """Every place that the kernel writes."""
         raise NotImplementedError
 
+    @property
+    def counters(self) -> bool:
+        """Whether threads take its work from each other, for which each has counters."""
+        return False
+
 
 @dataclass(frozen=True)
 class BodyKernel(Kernel):
@@ -198,6 +203,10 @@ class MatmulKernel(BodyKernel):
     packed_right: Place | None
     partial: Place | None
 
+    @property
+    def counters(self) -> bool:
+        return self.plan.handed_out
+
     def operands(self) -> tuple[Place, ...]:
         return (self.packed_left or self.left.place, self.packed_right or self.right.place)
 
@@ -224,6 +233,10 @@ class ConvolutionKernel(BodyKernel):
     left: Place
     right: Place
     partial: Place | None
+
+    @property
+    def counters(self) -> bool:
+        return self.plan.handed_out
 
     def operands(self) -> tuple[Place, ...]:
         return self.left, self.right
@@ -271,6 +284,10 @@ class WinogradKernel(BodyKernel):
     right: Place
     scratch: Place = field(repr=False)
     """Grows with the threads, of which the code knows nothing: so it is no part of its key."""
+
+    @property
+    def counters(self) -> bool:
+        return self.plan.handed_out
 
     def operands(self) -> tuple[Place, ...]:
         return self.left, self.right

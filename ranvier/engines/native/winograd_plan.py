@@ -31,6 +31,9 @@ _LARGEST_WEIGHTS = 1 << 16
 _MOST_TILES = 64
 """Tiles of a block: enough to use the weights often, few enough to stay in the L2 cache."""
 
+_MANY_UNITS = 8
+"""From this many units of work on, they are small beside a thread's share."""
+
 _ENOUGH_BLOCKS = 16
 """From this many blocks on, their number need not be a multiple of the usual threads."""
 
@@ -69,6 +72,16 @@ class Tiled:
     def blocks(self) -> int:
         """The number of blocks."""
         return self.image[0] * self.down // self.lines
+
+    @property
+    def units(self) -> int:
+        """The units of work that threads share: blocks."""
+        return self.blocks
+
+    @property
+    def handed_out(self) -> bool:
+        """Whether threads take units one by one, and those of others when they are done."""
+        return self.units >= _MANY_UNITS
 
     @property
     def point_step(self) -> int:

@@ -53,6 +53,7 @@ def bind(plan: Schedule, given: Sequence[Tensor], rows: Mapping[str, int], host:
         arena=plan.arena.size,
         kernels=len(kernels),
         barriers=1 + max(plan.sequenced.epochs, default=0),
+        counters=sum(kernel.counters for kernel in kernels),
         seconds=sum((cost_of(kernel) for kernel in kernels), Cost(0, 0)).seconds(host),
         rows=rows,
     )

@@ -20,6 +20,7 @@ from ranvier.engines.native.emit.pack import (
     side_a,
     side_b,
 )
+from ranvier.engines.native.emit.runs import Run, run_at, worked_runs
 from ranvier.records import dataclass
 
 EPILOGUE_TYPE = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 6])
@@ -58,20 +59,6 @@ class _Buffers:
     partial: Value
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Tiles of one batch and one panel that follow each other: [first, stop) down the rows.
-
-    `unit` is the number of the first of them among all units of work.
-    """
-
-    unit: Value
-    batch: Value
-    panel: Value
-    first: Value
-    stop: Value
-
-
 def emit_matmul(
     module: Value,
     host: TileHost,
@@ -90,7 +77,7 @@ def emit_matmul(
     names the buffer of partial sums (`plan.partial_size` elements); it is needed where that is
     not 0, else unused.
 
-    Segments of K blocks are the outermost loop; within one, every thread passes over its own
+    Segments of K blocks are the outermost loop; within one, every thread passes over its
     tiles, a run at a time, so that a block of A stays in the L2 cache; within a run, K block
     after K block, so that a panel of B stays in the L1 cache.
     """
@@ -113,20 +100,15 @@ def emit_matmul(
         b_slot = b_operand.slot
     a, right = e.buffer(b, table, a_slot), e.buffer(b, table, b_slot)
     buffers = _Buffers(a, right, a_tile, b_panel, partial)
-    start, stop = e.share(b, plan.tiles, thread, threads)
-    with (
-        e.loop(b, 0, plan.depth.pieces, plan.segment) as segment,
-        e.carried_loop(b, start, stop, 1, []) as state,
-    ):
-        run = _run_at(b, plan, state.index, stop)
-        state.step = b.sub(run.stop, run.first)
-        behind = e.minimum(b, plan.depth.pieces, e.add(b, segment, plan.segment))
-        with e.loop(b, segment, behind) as block:
+    with worked_runs(b, plan, table, thread, threads) as (segment, run):
+        first = e.mul(b, segment, plan.segment)
+        behind = e.minimum(b, plan.depth.pieces, e.add(b, first, plan.segment))
+        with e.loop(b, first, behind) as block:
             side = side_b(plan)
             packed = _pack(
-                b, side, b_operand, buffers.b, buffers.b_panel, run.batch, run.panel, block
+                b, side, b_operand, buffers.b, buffers.b_panel, run.outer, run.panel, block
             )
-            coming = _coming(b, plan, run, block, segment, behind, stop)
+            coming = _coming(b, plan, run, block, first, behind)
             operands = a_operand, b_operand
             _emit_run(b, host, plan, buffers, operands, packed, block, run, coming, table, epilogue)
     b.ret_void()
@@ -178,33 +160,17 @@ def _pack(
     return room
 
 
-def _run_at(b: Value, plan: MatmulPlan, unit: Value, end: Value) -> _Run:
-    """The run of tiles that begins at `unit`, as far as it reaches before `end`.
-
-    Units are ordered by batch, row block, panel, row tile.
-    """
-    tiles, panels = plan.rows.pieces, plan.panels.pieces
-    batch, inside = e.div(b, unit, tiles * panels), e.rem(b, unit, tiles * panels)
-    above = e.mul(b, e.div(b, inside, plan.row_block * panels), plan.row_block)
-    height = e.minimum(b, plan.row_block, b.sub(e.i64(tiles), above))
-    inside = b.sub(inside, e.mul(b, above, panels))
-    panel, row = e.div(b, inside, height), e.rem(b, inside, height)
-    count = e.minimum(b, b.sub(height, row), b.sub(end, unit))
-    first = e.add(b, above, row)
-    return _Run(unit, batch, panel, first, e.add(b, first, count))
-
-
 def _coming(
-    b: Value, plan: MatmulPlan, run: _Run, block: Value, segment: Value, behind: Value, end: Value
+    b: Value, plan: MatmulPlan, run: Run, block: Value, first: Value, behind: Value
 ) -> Coming:
     """The panel that follows the run's K block: of its next one, or the first of the next run."""
-    following = _run_at(b, plan, e.add(b, run.unit, b.sub(run.stop, run.first)), end)
+    following = run_at(b, plan, e.add(b, run.unit, b.sub(run.stop, run.first)), run.end)
     next_block = e.add(b, block, 1)
     again = b.icmp_signed("<", next_block, behind)
     return Coming(
-        b.select(again, run.batch, following.batch),
+        b.select(again, run.outer, following.outer),
         b.select(again, run.panel, following.panel),
-        b.select(again, next_block, e.as_i64(segment)),
+        b.select(again, next_block, first),
     )
 
 
@@ -216,7 +182,7 @@ def _emit_run(
     operands: tuple[int | Operand, int | Operand],
     b_panel: Value,
     block: Value,
-    run: _Run,
+    run: Run,
     coming: Coming,
     table: Value,
     epilogue: Epilogue,
@@ -230,17 +196,17 @@ def _emit_run(
     width = e.mul(b, vectors, plan.lanes)
     columns = e.minimum(b, width, b.sub(e.i64(plan.n), column))
     if plan.partial_size:
-        sums = e.add(b, e.mul(b, run.batch, plan.m * plan.padded_n), e.mul(b, column, plan.m))
+        sums = e.add(b, e.mul(b, run.outer, plan.m * plan.padded_n), e.mul(b, column, plan.m))
     else:
         sums = b.sub(e.i64(0), e.mul(b, e.piece_start(b, plan.rows, run.first), width))
     with e.loop(b, run.first, run.stop) as piece:
         row, rows = e.piece_start(b, plan.rows, piece), e.piece_size(b, plan.rows, piece)
-        a_tile, a_step = _left_tile(b, plan, a_operand, buffers, run.batch, piece, block)
+        a_tile, a_step = _left_tile(b, plan, a_operand, buffers, run.outer, piece, block)
         tile = buffers.partial
         if plan.depth.pieces > 1:
             tile = e.element(b, tile, e.add(b, sums, e.mul(b, row, width)), scalar)
         last = b.icmp_signed("==", block, e.i64(plan.depth.pieces - 1))
-        part = [table, tile, width, run.batch, row, rows, column, columns]
+        part = [table, tile, width, run.outer, row, rows, column, columns]
         if epilogue.prefetch is not None:
             with b.if_then(last):
                 b.call(epilogue.prefetch, part)

@@ -12,7 +12,7 @@ from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import Epilogue
 from ranvier.engines.native.emit.convolution_pack import (
     Memory,
-    Run,
+    chunk_and_group,
     origin_of_a,
     pack_tiles_of_a,
     packed_tile_of_a,
@@ -28,6 +28,7 @@ from ranvier.engines.native.emit.microkernel import (
     strided_microkernel,
 )
 from ranvier.engines.native.emit.pack import batch_offset
+from ranvier.engines.native.emit.runs import Run, worked_runs
 from ranvier.graph.tensor import Shape
 
 
@@ -62,36 +63,13 @@ def emit_convolution(
         room_of_b = e.stack(b, plan.dtype, plan.segment_depth * width)
     operands = e.buffer(b, table, left), e.buffer(b, table, right)
     memory = Memory(*operands, sums, room_of_a, room_of_b, held)
-    start, stop = e.share(b, plan.units, thread, threads)
-    with (
-        e.loop(b, 0, plan.segments) as segment,
-        e.carried_loop(b, start, stop, 1, []) as state,
-    ):
-        run = _run_at(b, plan, state.index, stop)
-        state.step = b.sub(run.stop, run.first)
+    with worked_runs(b, plan, table, thread, threads) as (segment, run):
         if plan.left_packed:
             pack_tiles_of_a(b, plan, memory, run, segment)
         right_panel = panel_of_b(b, plan, memory, run, segment)
         _emit_run(b, host, plan, memory, run, right_panel, segment, table, epilogue)
     b.ret_void()
     return kernel
-
-
-def _run_at(b: Value, plan: ConvolutionPlan, unit: Value, end: Value) -> Run:
-    """The run of tiles that begins at `unit`, as far as it reaches before `end`.
-
-    Units are ordered by chunk, group, row block, panel, tile.
-    """
-    panels = plan.panels.pieces
-    outer, inside = e.div(b, unit, plan.tiles * panels), e.rem(b, unit, plan.tiles * panels)
-    chunk, group = e.div(b, outer, plan.loops.groups), e.rem(b, outer, plan.loops.groups)
-    above = e.mul(b, e.div(b, inside, plan.row_block * panels), plan.row_block)
-    height = e.minimum(b, plan.row_block, b.sub(e.i64(plan.tiles), above))
-    inside = b.sub(inside, e.mul(b, above, panels))
-    panel, tile = e.div(b, inside, height), e.rem(b, inside, height)
-    count = e.minimum(b, b.sub(height, tile), b.sub(end, unit))
-    first = e.add(b, above, tile)
-    return Run(chunk, group, panel, first, e.add(b, first, count))
 
 
 def _emit_run(
@@ -111,11 +89,11 @@ def _emit_run(
     vectors = e.piece_size(b, plan.panels, run.panel)
     width = e.mul(b, vectors, plan.lanes)
     columns = e.minimum(b, width, b.sub(e.i64(loops.columns), first_column))
-    column = e.add(b, first_column, e.mul(b, run.group, loops.columns))
+    chunk, group = chunk_and_group(b, plan, run)
+    column = e.add(b, first_column, e.mul(b, group, loops.columns))
     above = origin_of_a(b, plan, run, segment)
     nest = _nest(b, plan, segment, width)
-    matrix = e.add(b, e.mul(b, run.chunk, loops.groups), run.group)
-    sums = e.mul(b, matrix, plan.batches * plan.m * plan.padded_n)
+    sums = e.mul(b, run.outer, plan.batches * plan.m * plan.padded_n)
     sums = e.add(b, sums, e.mul(b, first_column, plan.batches * plan.m))
     last = b.icmp_signed("==", segment, e.i64(plan.segments - 1))
     with e.loop(b, run.first, run.stop) as tile:
@@ -126,7 +104,7 @@ def _emit_run(
         if plan.segments > 1:
             before = e.add(b, e.mul(b, batch, plan.m), row)
             cell = e.element(b, cell, e.add(b, sums, e.mul(b, before, width)), scalar)
-        number = e.add(b, e.mul(b, run.chunk, plan.batches), batch)
+        number = e.add(b, e.mul(b, chunk, plan.batches), batch)
         part = [table, cell, width, number, row, rows, column, columns]
         if epilogue.prefetch is not None:
             with b.if_then(last):

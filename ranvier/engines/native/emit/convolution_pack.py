@@ -10,18 +10,8 @@ from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.pack import batch_offset
 from ranvier.engines.native.emit.panel import Strides, pack_panel
+from ranvier.engines.native.emit.runs import Run
 from ranvier.records import dataclass
-
-
-@dataclass(frozen=True)
-class Run:
-    """Tiles that follow each other, [first, stop), with one panel of one matrix B."""
-
-    chunk: Value
-    group: Value
-    panel: Value
-    first: Value
-    stop: Value
 
 
 @dataclass(frozen=True)
@@ -64,13 +54,19 @@ def emit_pack_weights(
     return kernel
 
 
+def chunk_and_group(b: Value, plan: ConvolutionPlan, run: Run) -> tuple[Value, Value]:
+    """The chunk and the group of a run's matrix B."""
+    return e.div(b, run.outer, plan.loops.groups), e.rem(b, run.outer, plan.loops.groups)
+
+
 def panel_of_b(b: Value, plan: ConvolutionPlan, memory: Memory, run: Run, segment: Value) -> Value:
     """The address of a panel of B, packed here and now where it was not packed before."""
     scalar, loops = e.element_type(plan.dtype), plan.loops
+    chunk, group = chunk_and_group(b, plan, run)
     if plan.packed:
-        return e.element(b, memory.right, _packed_panel(b, plan, run.group, run.panel), scalar)
-    index = e.add(b, e.mul(b, run.chunk, loops.right.chunk), loops.right.offset)
-    index = e.add(b, index, e.mul(b, run.group, loops.right.group))
+        return e.element(b, memory.right, _packed_panel(b, plan, group, run.panel), scalar)
+    index = e.add(b, e.mul(b, chunk, loops.right.chunk), loops.right.offset)
+    index = e.add(b, index, e.mul(b, group, loops.right.group))
     if memory.room_of_b is None:
         first = e.mul(b, e.piece_start(b, plan.panels, run.panel), plan.lanes * loops.right.side)
         return e.element(b, memory.right, e.add(b, index, first), scalar)
@@ -88,8 +84,7 @@ def pack_tiles_of_a(
     """Pack the tiles of the run's row block, unless those are the ones at hand."""
     scalar, loops = e.element_type(plan.dtype), plan.loops
     block = e.div(b, run.first, plan.row_block)
-    matrix = e.add(b, e.mul(b, run.chunk, loops.groups), run.group)
-    number = e.add(b, e.mul(b, segment, plan.outer), matrix)
+    number = e.add(b, e.mul(b, segment, plan.outer), run.outer)
     number = e.add(b, e.mul(b, number, plan.blocks), block)
     with b.if_then(b.icmp_signed("!=", number, e.load(b, memory.held, e.I64, 8))):
         b.store(number, memory.held)
@@ -118,8 +113,9 @@ def packed_tile_of_a(b: Value, plan: ConvolutionPlan, memory: Memory, tile: Valu
 def origin_of_a(b: Value, plan: ConvolutionPlan, run: Run, segment: Value) -> Value:
     """Where in A's buffer a run's matrix begins in a segment."""
     left = plan.loops.left
-    origin = e.add(b, e.mul(b, run.chunk, left.chunk), left.offset)
-    origin = e.add(b, origin, e.mul(b, run.group, left.group))
+    chunk, group = chunk_and_group(b, plan, run)
+    origin = e.add(b, e.mul(b, chunk, left.chunk), left.offset)
+    origin = e.add(b, origin, e.mul(b, group, left.group))
     return e.add(b, origin, _segment_origin(b, plan, segment, left.depth))
 
 

@@ -15,6 +15,14 @@ from llvmlite import ir
 from ranvier.engines.native.context import ENTRY, Slot
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import I8, I32, I64, PTR, VOID, Value
+from ranvier.engines.native.emit.sharing import (
+    COUNTERS,
+    MEETING,
+    MEETING_TYPE,
+    Before,
+    Record,
+    entry,
+)
 from ranvier.engines.native.host import Host
 from ranvier.records import dataclass
 
@@ -42,12 +50,13 @@ class Call:
     """Run a kernel, a function of type `builder.KERNEL_TYPE`.
 
     Its pointer table has the addresses of `buffers`, in that order. Before it, threads wait for
-    each other if `barrier`.
+    each other if `barrier`. With `counters` each thread has some of its own.
     """
 
     function: Value
     buffers: tuple[int, ...]
     barrier: bool = False
+    counters: bool = False
 
 
 def emit_main(module: Value, host: Host, calls: Sequence[Call]) -> Value:
@@ -67,15 +76,19 @@ def emit_main(module: Value, host: Host, calls: Sequence[Call]) -> Value:
     return main
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Thread:
-    """What one thread keeps at hand while it emits its steps."""
+    """What one thread keeps at hand while it emits its steps.
+
+    Before its pointer `table` stands what `Before` tells of: the address of its `record`, too.
+    """
 
     context: Value
     index: Value
     threads: Value
-    goal: Value
-    barrier: Value
+    record: Value
+    table: Value
+    meeting: Value
 
 
 def _emit_steps(module: Value, host: Host, calls: Sequence[Call]) -> Value:
@@ -83,11 +96,7 @@ def _emit_steps(module: Value, host: Host, calls: Sequence[Call]) -> Value:
     function = _internal(module, "ranvier_steps", ir.FunctionType(VOID, [PTR, I64]))
     context, index = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
-    table = b.alloca(PTR, size=max((len(call.buffers) for call in calls), default=1))
-    goal = b.alloca(I64)
-    b.store(e.i64(0), goal)
-    threads = _load_slot(b, context, Slot.THREADS)
-    own = _Thread(context, index, threads, goal, _emit_barrier(module, host))
+    own = _enter(b, context, index, calls, _emit_meeting(module, host))
     profile = _Profile(b, host, own)
     plan = _Plan(module, calls)
     steps = _load_slot(b, context, Slot.STEPS)
@@ -100,12 +109,13 @@ def _emit_steps(module: Value, host: Host, calls: Sequence[Call]) -> Value:
     step.add_incoming(e.i64(0), before)
     b.cbranch(b.icmp_signed("<", step, steps), body, finish)
     b.position_at_end(body)
+    b.store(step, entry(b, own.record, Record.STEP))
     with e.loop(b, 0, len(calls)) as number:
         with b.if_then(plan.barrier(b, number)):
-            _wait(b, own)
+            b.call(own.meeting, [own.record])
         profile.look(b, number)
-        _fill_table(b, own, plan, table, number, step)
-        b.call(plan.function(b, number), [table, own.index, own.threads])
+        _fill_table(b, own, plan, number, step)
+        b.call(plan.function(b, number), [own.table, own.index, own.threads])
     following = b.add(step, e.i64(1))
     stop = _end_step(b, own, following)
     profile.look(b, e.i64(len(calls)))
@@ -116,6 +126,21 @@ def _emit_steps(module: Value, host: Host, calls: Sequence[Call]) -> Value:
     return function
 
 
+def _enter(
+    b: Value, context: Value, index: Value, calls: Sequence[Call], meeting: Value
+) -> _Thread:
+    """Make room for a thread's record and pointer table, and fill the record."""
+    before = len(Before)
+    room = b.alloca(PTR, size=before + max((len(call.buffers) for call in calls), default=0))
+    table, record = e.element(b, room, before, PTR), b.alloca(I64, size=len(Record))
+    own = _Thread(context, index, _load_slot(b, context, Slot.THREADS), record, table, meeting)
+    b.store(b.ptrtoint(context, I64), entry(b, record, Record.CONTEXT))
+    b.store(own.threads, entry(b, record, Record.THREADS))
+    b.store(e.i64(0), entry(b, record, Record.GOAL))
+    b.store(record, e.element(b, table, int(Before.RECORD), PTR))
+    return own
+
+
 class _Plan:
     """A step's calls as constant tables, so that a step of many kernels takes little code."""
 
@@ -124,6 +149,8 @@ class _Plan:
         buffers = [buffer for call in calls for buffer in call.buffers]
         self._functions = _table(module, "functions", _KERNEL, [c.function for c in calls])
         self._barriers = _table(module, "barriers", I8, [int(c.barrier) for c in calls])
+        counted = list(accumulate((int(c.counters) for c in calls), initial=0))
+        self._counters = _table(module, "counters", I32, counted[:-1]) if counted[-1] else None
         self._ends = _table(module, "ends", I32, list(ends))
         self._buffers = _table(module, "buffers", I32, buffers)
 
@@ -135,6 +162,12 @@ class _Plan:
         """Whether threads meet before a call."""
         flag = e.load(b, e.element(b, self._barriers, call, I8), I8, 1)
         return b.icmp_unsigned("!=", flag, ir.Constant(I8, 0))
+
+    def counters(self, b: Value, call: Value) -> Value | None:
+        """How many calls with counters come before this one; None if there are none at all."""
+        if self._counters is None:
+            return None
+        return b.zext(e.load(b, e.element(b, self._counters, call, I32), I32, 4), I64)
 
     def buffers(self, b: Value, call: Value) -> tuple[Value, Value]:
         """Where the numbers of a call's buffers begin, in `buffer`, and how many there are."""
@@ -159,10 +192,14 @@ def _table(module: Value, name: str, typ: Value, values: Sequence[Any]) -> Value
     return made
 
 
-def _fill_table(
-    b: Value, own: _Thread, plan: _Plan, table: Value, call: Value, step: Value
-) -> None:
+def _fill_table(b: Value, own: _Thread, plan: _Plan, call: Value, step: Value) -> None:
     """Write this step's address of each buffer of a call: base + step * stride."""
+    before = plan.counters(b, call)
+    if before is not None:
+        all_counters = e.load(b, _slot(b, own.context, Slot.COUNTERS), PTR, 8)
+        skipped = e.mul(b, e.mul(b, before, own.threads), COUNTERS)
+        address = e.element(b, own.table, int(Before.COUNTERS), PTR)
+        b.store(e.element(b, all_counters, skipped, I8), address)
     first, count = plan.buffers(b, call)
     with e.loop(b, 0, count) as i:
         number = plan.buffer(b, e.add(b, first, i))
@@ -170,7 +207,7 @@ def _fill_table(
         base = e.load(b, e.element(b, own.context, slot, I64), I64, 8)
         stride = e.load(b, e.element(b, own.context, e.add(b, slot, 1), I64), I64, 8)
         address = b.inttoptr(b.add(base, b.mul(step, stride)), PTR)
-        b.store(address, e.element(b, table, i, PTR), align=8)
+        b.store(address, e.element(b, own.table, i, PTR), align=8)
 
 
 def _end_step(b: Value, own: _Thread, finished: Value) -> Value:
@@ -185,7 +222,7 @@ def _end_step(b: Value, own: _Thread, finished: Value) -> Value:
         flag = b.load_atomic(_slot(b, own.context, Slot.STOP), "monotonic", 8, typ=I64)
         with b.if_then(b.icmp_signed("!=", flag, e.i64(0))):
             _publish(b, finished, published)
-    _wait(b, own)
+    b.call(own.meeting, [own.record])
     with b.if_then(first):
         _publish(b, finished, _slot(b, own.context, Slot.DONE))
     work = e.load(b, _slot(b, own.context, Slot.WORK), PTR, 8)
@@ -201,27 +238,28 @@ def _publish(b: Value, value: Value, pointer: Value) -> None:
     b.atomic_rmw("xchg", pointer, value, "monotonic")
 
 
-def _wait(b: Value, own: _Thread) -> None:
-    """Emit a barrier; the counter only grows, so the goal grows by the number of threads."""
-    goal = b.add(e.load(b, own.goal, I64, 8), own.threads)
-    b.store(goal, own.goal)
-    with b.if_then(b.icmp_signed("!=", own.threads, e.i64(1))):
-        b.call(own.barrier, [own.context, goal])
+def _emit_meeting(module: Value, host: Host) -> Value:
+    """The function (record): arrive, then wait for the other threads to arrive.
 
-
-def _emit_barrier(module: Value, host: Host) -> Value:
-    """The function (context, goal): arrive, then wait for `goal` arrivals since the call began.
-
-    What a thread wrote before it arrived is visible to all that leave (release, acquire).
+    The count of arrivals only grows, so what it must reach grows by the number of threads. What
+    a thread wrote before it arrived is visible to all that leave (release, acquire).
     """
-    function = _internal(module, "ranvier_barrier", ir.FunctionType(VOID, [PTR, I64]))
-    context, goal = function.args
+    function = e.function(module, MEETING, MEETING_TYPE)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    (record,) = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
+    threads = e.load(b, entry(b, record, Record.THREADS), I64, 8)
+    with b.if_then(b.icmp_signed("==", threads, e.i64(1))):
+        b.ret_void()
+    context = e.load(b, entry(b, record, Record.CONTEXT), PTR, 8)
+    goal = b.add(e.load(b, entry(b, record, Record.GOAL), I64, 8), threads)
+    b.store(goal, entry(b, record, Record.GOAL))
     arrivals = _slot(b, context, Slot.ARRIVALS)
     look, spin = b.append_basic_block("look"), b.append_basic_block("spin")
     rest, done = b.append_basic_block("rest"), b.append_basic_block("done")
     here = b.add(b.atomic_rmw("add", arrivals, e.i64(1), "acq_rel"), e.i64(1))
-    entry = b.block
+    arrived = b.block
     b.cbranch(b.icmp_signed(">=", here, goal), done, look)
     b.position_at_end(look)
     tries = b.phi(I64)
@@ -240,7 +278,7 @@ def _emit_barrier(module: Value, host: Host) -> Value:
         b.call(callee, [ir.Constant(I32, 1)])
     rested = b.block
     b.branch(look)
-    for value, block in ((e.i64(0), entry), (more, spin), (more, rested)):
+    for value, block in ((e.i64(0), arrived), (more, spin), (more, rested)):
         tries.add_incoming(value, block)
     b.position_at_end(done)
     b.ret_void()

@@ -42,13 +42,15 @@ def emit_program(wired: Wired, host: Host) -> str:
     """Return the IR of a program: each pattern's kernel once, and the entry that calls them."""
     module = ir.Module("program")
     module.triple = host.triple
+    patterns = list(wired.patterns.values())
     functions = [
         _emit_kernel(module, host, kernel, places(kernel), f"kernel{i}")
-        for i, kernel in enumerate(wired.patterns.values())
+        for i, kernel in enumerate(patterns)
     ]
     calls, before = [], 0
     for number, slots, epoch in wired.calls:
-        calls.append(Call(functions[number], slots, barrier=epoch != before))
+        counters = patterns[number].counters
+        calls.append(Call(functions[number], slots, barrier=epoch != before, counters=counters))
         before = epoch
     emit_main(module, host, calls)
     return str(module)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from llvmlite import ir
@@ -12,6 +13,7 @@ from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.contraction import Epilogue
 from ranvier.engines.native.emit.microkernel import call_microkernel, strided_microkernel
+from ranvier.engines.native.emit.sharing import shares
 from ranvier.engines.native.host import CACHE_LINE
 from ranvier.engines.native.winograd_plan import POINTS, Tiled, WinogradPlan
 
@@ -35,8 +37,7 @@ def emit_winograd(
     scalar = e.element_type(plan.dtype)
     x, u = e.buffer(b, table, image), e.buffer(b, table, weights)
     v = e.element(b, e.buffer(b, table, scratch), e.mul(b, thread, plan.scratch), scalar)
-    start, stop = e.share(b, plan.blocks, thread, threads)
-    with e.loop(b, start, stop) as block:
+    with worked_units(b, plan, table, thread, threads) as block:
         first = e.mul(b, block, plan.lines)
         transform_inputs(b, plan, x, v, first)
         following = e.add(b, first, plan.lines)
@@ -50,6 +51,18 @@ def emit_winograd(
             _each_row(b, plan, v, panel, first, table, epilogue.finish, output)
     b.ret_void()
     return kernel
+
+
+@contextmanager
+def worked_units(
+    b: Value, plan: Tiled, table: Value, thread: Value, threads: Value
+) -> Iterator[Value]:
+    """The loop over the units of work that fall to a thread."""
+    with (
+        shares(b, table, thread, threads, plan.units, plan.handed_out) as (start, stop),
+        e.loop(b, start, stop) as unit,
+    ):
+        yield unit
 
 
 def emit_winograd_weights(

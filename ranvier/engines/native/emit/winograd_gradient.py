@@ -21,6 +21,7 @@ from ranvier.engines.native.emit.winograd import (
     shared_function,
     transform_inputs,
     vector_types,
+    worked_units,
 )
 from ranvier.engines.native.winograd_gradient_plan import WinogradGradientPlan
 from ranvier.engines.native.winograd_plan import POINTS
@@ -62,9 +63,8 @@ def emit_winograd_gradient(
     u = e.element(b, v, POINTS * plan.point_step, scalar)
     s = e.element(b, u, POINTS * plan.gradient_step, scalar)
     own = _Scratch(v, u, s, e.element(b, s, POINTS * plan.sum_step, scalar))
-    start, stop = e.share(b, plan.units, thread, threads)
     blocks = plan.blocks // plan.loops.chunks
-    with e.loop(b, start, stop) as unit:
+    with worked_units(b, plan, table, thread, threads) as unit:
         chunk, group = e.div(b, unit, plan.groups), e.rem(b, unit, plan.groups)
         first = e.mul(b, group, plan.group)
         panels = first, e.minimum(b, e.add(b, first, plan.group), plan.panels.pieces)
