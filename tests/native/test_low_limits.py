@@ -1,8 +1,8 @@
 """Random graphs on a machine with tiny caches, where even small tensors are long.
 
 Small graphs would else never meet what is done for large ones: sums in parts, products in
-segments of their depth, units of several blocks, work that is handed out. (Winograd's filtering wants more channels than
-random graphs have; test_winograd.py has its cases.)
+segments of their depth, units of several blocks, work that is handed out. (Winograd's filtering
+wants more channels than random graphs have; test_winograd.py has its cases.)
 """
 
 from __future__ import annotations

@@ -189,7 +189,18 @@ class RowKernel(BodyKernel):
 
 
 @dataclass(frozen=True)
-class MatmulKernel(BodyKernel):
+class TiledKernel(BodyKernel):
+    """A contraction, whose body works on its results tile by tile."""
+
+    plan: MatmulPlan | ConvolutionPlan | WinogradPlan | WinogradGradientPlan
+
+    @property
+    def counters(self) -> bool:
+        return self.plan.handed_out
+
+
+@dataclass(frozen=True)
+class MatmulKernel(TiledKernel):
     """A batched matrix product with pointwise work before its store.
 
     Operands lie as they are and are packed piece by piece when needed; where many panels reuse
@@ -202,10 +213,6 @@ class MatmulKernel(BodyKernel):
     packed_left: Place | None
     packed_right: Place | None
     partial: Place | None
-
-    @property
-    def counters(self) -> bool:
-        return self.plan.handed_out
 
     def operands(self) -> tuple[Place, ...]:
         return (self.packed_left or self.left.place, self.packed_right or self.right.place)
@@ -222,7 +229,7 @@ class MatmulKernel(BodyKernel):
 
 
 @dataclass(frozen=True)
-class ConvolutionKernel(BodyKernel):
+class ConvolutionKernel(TiledKernel):
     """A convolution, or a weight gradient, with pointwise work before its store.
 
     `left` is the image, `right` the weights, packed by another kernel, or the gradient; with
@@ -233,10 +240,6 @@ class ConvolutionKernel(BodyKernel):
     left: Place
     right: Place
     partial: Place | None
-
-    @property
-    def counters(self) -> bool:
-        return self.plan.handed_out
 
     def operands(self) -> tuple[Place, ...]:
         return self.left, self.right
@@ -273,7 +276,7 @@ class PackWeightsKernel(Kernel):
 
 
 @dataclass(frozen=True)
-class WinogradKernel(BodyKernel):
+class WinogradKernel(TiledKernel):
     """A 3x3 convolution, or its weights' gradient, by Winograd's filtering.
 
     `left` is the image, `right` the transformed weights, or the result's gradient.
@@ -284,10 +287,6 @@ class WinogradKernel(BodyKernel):
     right: Place
     scratch: Place = field(repr=False)
     """Grows with the threads, of which the code knows nothing: so it is no part of its key."""
-
-    @property
-    def counters(self) -> bool:
-        return self.plan.handed_out
 
     def operands(self) -> tuple[Place, ...]:
         return self.left, self.right
