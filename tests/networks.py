@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import ranvier as rv
-from ranvier.engines.native.context import ENTRY, Slot
+from ranvier.engines.native.context import ENTRY, Slot, new_counters
 from ranvier.engines.native.emit.module import emit_program
-from ranvier.engines.native.emit.sharing import COUNTERS
 from ranvier.engines.native.jit import Loaded, compile_object, load
 from ranvier.engines.native.kernels import Kernel, Place
 from ranvier.engines.native.order import Sequenced
@@ -106,8 +105,9 @@ def _bytes_of(program: NativeProgram, place: Place) -> np.ndarray:
 
 def own_share(thread: int, threads: int) -> np.ndarray:
     """The counters of a kernel, by which a thread finds nothing to do beside its own share."""
-    counters = np.full((threads, COUNTERS // 8), ALL_TAKEN)
-    counters[thread] = 0
+    counters = new_counters(1, threads)
+    counters.fill(ALL_TAKEN)
+    counters[:, thread] = 0
     return counters
 
 

@@ -7,11 +7,11 @@ import pytest
 from llvmlite import ir
 
 import ranvier as rv
-from ranvier.engines.native.context import ENTRY, Slot, new_context
+from ranvier.engines.native.context import ENTRY, Slot, new_context, new_counters
 from ranvier.engines.native.contraction_plan import MANY_PARTS
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.main import Call, emit_main
-from ranvier.engines.native.emit.sharing import COUNTERS, meet, shares, taken_units
+from ranvier.engines.native.emit.sharing import meet, shares, taken_units
 from ranvier.engines.native.host import host
 from ranvier.engines.native.jit import compile_object, load
 from ranvier.engines.native.kernels import ConvolutionKernel, MatmulKernel, WinogradKernel
@@ -26,7 +26,8 @@ PATIENCE = 1 << 33
 def run(module: ir.Module, kernels: list[ir.Function], threads: int, buffer: np.ndarray) -> None:
     """Run a step of kernels that have counters over one buffer, `STEPS` times."""
     emit_main(module, host(), [Call(k, (0,), barrier=True, counters=True) for k in kernels])
-    context, counters = new_context(1), np.zeros((len(kernels), threads, COUNTERS // 8), np.int64)
+    context, counters = new_context(1), new_counters(len(kernels), threads)
+    counters.fill(0)
     context[Slot.BUFFERS], context[Slot.STEPS] = buffer.ctypes.data, STEPS
     context[Slot.COUNTERS] = counters.ctypes.data
     with load(compile_object(str(module), host()), [ENTRY]) as program:
@@ -70,8 +71,6 @@ def test_others_do_the_share_of_a_thread_that_is_late(late: int) -> None:
     kernel, b = e.kernel(module, "kernel")
     table, thread, threads = kernel.args
     done, owners = e.buffer(b, table, 0), e.element(b, e.buffer(b, table, 0), STEPS, e.I64)
-    step = b.alloca(e.I64)
-    b.store(e.i64(0), step)
     with taken_units(b, table, thread, threads, UNITS) as unit:
         count(b, owners, e.add(b, e.mul(b, thread, UNITS), unit))
         with b.if_then(b.icmp_signed("==", thread, e.i64(late))):

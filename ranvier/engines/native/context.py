@@ -13,10 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from ranvier.engines.native.host import CACHE_LINE
 from ranvier.graph.leaves import aligned_empty
 
 ENTRY = "ranvier_main"
 """The name of the one symbol that a program exports: (context, index of the thread)."""
+
+
+COUNTERS = CACHE_LINE // 8
+"""The counters, of eight bytes, that a thread has for a kernel: a line, so that none waits."""
 
 
 class Slot(IntEnum):
@@ -45,6 +50,11 @@ def new_context(buffers: int) -> np.ndarray:
     context.fill(0)
     context[Slot.SLEEP] = sleep_address()
     return context
+
+
+def new_counters(kernels: int, threads: int) -> np.ndarray:
+    """The counters of so many kernels that hand out their units."""
+    return aligned_empty((kernels, threads, COUNTERS), np.dtype(np.int64))
 
 
 @functools.cache

@@ -11,8 +11,8 @@ import numpy as np
 
 from ranvier.engines.native.binding import Binding, numbered, step_text
 from ranvier.engines.native.cache import binding_key, default_cache
-from ranvier.engines.native.context import ENTRY, Slot, new_context
-from ranvier.engines.native.host import CACHE_LINE, host
+from ranvier.engines.native.context import ENTRY, Slot, new_context, new_counters
+from ranvier.engines.native.host import host
 from ranvier.engines.native.jit import Loaded, compile_object, load
 from ranvier.engines.native.team import team
 from ranvier.engines.program import Argument, Options, Program, Signature, index_ranges
@@ -53,8 +53,7 @@ class NativeProgram(Program):
         self.arena = self._new_arena()
         self._loaded: Loaded | None = load(code or self._compile(key), [ENTRY])
         self._context = new_context(self._binding.buffers)
-        counters = self._binding.counters, self.threads, CACHE_LINE // np.int64().itemsize
-        self._counters = aligned_empty(counters, np.dtype(np.int64))
+        self._counters = new_counters(self._binding.counters, self.threads)
         self._context[Slot.COUNTERS] = self._counters.ctypes.data
         self._inputs: dict[str, int] = {}
         self._constants: list[np.ndarray] = []

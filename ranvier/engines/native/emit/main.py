@@ -12,11 +12,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from ranvier.engines.native.context import ENTRY, Slot
+from ranvier.engines.native.context import COUNTERS, ENTRY, Slot
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import I8, I32, I64, PTR, VOID, Value
 from ranvier.engines.native.emit.sharing import (
-    COUNTERS,
     MEETING,
     MEETING_TYPE,
     Before,
@@ -199,7 +198,7 @@ def _fill_table(b: Value, own: _Thread, plan: _Plan, call: Value, step: Value) -
         all_counters = e.load(b, _slot(b, own.context, Slot.COUNTERS), PTR, 8)
         skipped = e.mul(b, e.mul(b, before, own.threads), COUNTERS)
         address = e.element(b, own.table, int(Before.COUNTERS), PTR)
-        b.store(e.element(b, all_counters, skipped, I8), address)
+        b.store(e.element(b, all_counters, skipped, I64), address)
     first, count = plan.buffers(b, call)
     with e.loop(b, 0, count) as i:
         number = plan.buffer(b, e.add(b, first, i))

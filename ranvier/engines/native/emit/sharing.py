@@ -15,17 +15,13 @@ from typing import Any
 
 from llvmlite import ir
 
+from ranvier.engines.native.context import COUNTERS
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import I64, PTR, VOID, Value
-from ranvier.engines.native.host import CACHE_LINE
 
 MEETING = "ranvier_meet"
 MEETING_TYPE = ir.FunctionType(VOID, [PTR])
 """Where threads wait for each other; its argument is a thread's record."""
-
-COUNTERS = CACHE_LINE
-"""Bytes of a thread's counters: a cache line, so that threads do not wait for each other's."""
-
 
 PARTS = 8
 """Parts of a share that are handed out one by one: the fewest, if there are so many units."""
@@ -96,7 +92,7 @@ def taken_units(
 
 def _counter(b: Value, table: Value, owner: Value, odd: Value) -> Value:
     """The address of the counter of a thread's share in an odd or an even turn."""
-    place = e.add(b, e.mul(b, owner, COUNTERS // 8), odd)
+    place = e.add(b, e.mul(b, owner, COUNTERS), odd)
     return e.element(b, _before(b, table, Before.COUNTERS), place, I64)
 
 
