@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from problems import classifier, dropped
-from runs import EPOCHS, KillAfter, Killed, X, Y, contents, fit, one_step_a_call
+from small_runs import EPOCHS, KillAfter, Killed, X, Y, contents, fit, one_step_a_call
 
 import ranvier as rv
 from ranvier.training import BestWeights, Convergence, EarlyStopping, RunError, TimeBudget

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from problems import classifier, dropped
-from runs import contents, fit, one_step_a_call
+from small_runs import contents, fit, one_step_a_call
 
 import ranvier as rv
 from ranvier.training import RunError
@@ -80,7 +80,7 @@ def _blocked(folder: Path) -> list[str]:
     script = (
         "import sys; from pathlib import Path\n"
         f"sys.path[:0] = [{str(Path(__file__).parent)!r}]\n"
-        "from problems import classifier\nfrom runs import fit\n"
+        "from problems import classifier\nfrom small_runs import fit\n"
         "from ranvier.training import RunError\n"
         "for resume in (True, False):\n"
         "    try:\n        fit(classifier(), Path(sys.argv[1]), resume=resume)\n"

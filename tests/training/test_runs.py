@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from problems import dropped
-from runs import EPOCHS, KillAfter, Killed, contents, fit, one_step_a_call
+from small_runs import EPOCHS, KillAfter, Killed, contents, fit, one_step_a_call
 
 import ranvier as rv
 from ranvier.training import BestWeights, EarlyStopping
@@ -154,7 +154,7 @@ import sys
 sys.path[:0] = [{tests!r}]
 from pathlib import Path
 from problems import dropped
-from runs import fit
+from small_runs import fit
 import ranvier.training.loop as loop
 loop.CHECKPOINT_SECONDS = 0.0
 loop._SAVING_SHARE = 0.0

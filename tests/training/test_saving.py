@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from problems import classifier, dropped
-from runs import X, Y, contents, fit, one_step_a_call
+from small_runs import X, Y, contents, fit, one_step_a_call
 
 import ranvier as rv
 from ranvier import nn
