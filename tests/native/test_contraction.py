@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import ctypes
-import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from llvmlite import ir
-from networks import own_share
 
+from ranvier.engines.native.context import ENTRY, Slot, new_context, new_counters
 from ranvier.engines.native.contraction_plan import Cut, MatmulPlan, plan_matmul
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.contraction import EPILOGUE_TYPE, Epilogue, emit_matmul
+from ranvier.engines.native.emit.main import Call, emit_main
 from ranvier.engines.native.emit.microkernel import microkernel
-from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a, side_b
-from ranvier.engines.native.emit.sharing import MEETING, Before, Record
+from ranvier.engines.native.emit.pack import Operand, Packed, emit_pack, side_a, side_b
 from ranvier.engines.native.host import Host, example_host, host
 from ranvier.engines.native.jit import assembly, compile_object, load
+from ranvier.engines.native.team import team
 from ranvier.errors import DTypeError, ShapeError
+from ranvier.graph.leaves import aligned_empty
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-A, B, PACKED_A, PACKED_B, PARTIAL, C = range(6)
+A, B, PACKED_A, PACKED_B, PARTIAL, C = BUFFERS = tuple(range(6))
 
 
 def store_epilogue(module: ir.Module, plan: MatmulPlan) -> ir.Function:
@@ -55,30 +54,33 @@ def operand(array: np.ndarray, slot: int) -> Operand:
 
 
 def emit(plan: MatmulPlan, machine: Host, a: Operand, b: Operand, packed: str) -> ir.Module:
-    """A module with the kernels pack_a, pack_b and matmul, which takes `packed` operands so."""
+    """A program of a product that takes its `packed` operands so, and of what packs them."""
     module = ir.Module()
-    kernels = [
-        emit_pack(module, side_a(plan), a, PACKED_A, "pack_a"),
-        emit_pack(module, side_b(plan), b, PACKED_B, "pack_b"),
-    ]
+    calls = []
+    operands: list[Packed | Operand] = []
+    for name, side, operand, slot in (
+        ("a", side_a(plan), a, PACKED_A),
+        ("b", side_b(plan), b, PACKED_B),
+    ):
+        if name not in packed:
+            operands.append(operand)
+        elif plan.packs_segments:
+            operands.append(Packed(slot, operand))
+        else:
+            operands.append(Packed(slot))
+            pack = emit_pack(module, side, operand, slot, f"pack_{name}")
+            calls.append(Call(pack, BUFFERS, barrier=True))
     epilogue = Epilogue(None, store_epilogue(module, plan))
-    left: int | Operand = PACKED_A if "a" in packed else a
-    right: int | Operand = PACKED_B if "b" in packed else b
     partial = PARTIAL if plan.partial_size else None
-    kernels.append(emit_matmul(module, machine, plan, left, right, partial, epilogue, "matmul"))
-    for kernel in kernels:
-        kernel.linkage = "external"
-    meeting = module.globals.get(MEETING)
-    if meeting is not None:  # threads run one by one here, each its own share
-        ir.IRBuilder(meeting.append_basic_block()).ret_void()
+    matmul = emit_matmul(module, machine, plan, *operands, partial, epilogue, "matmul")
+    calls.append(Call(matmul, BUFFERS, barrier=True, counters=plan.handed_out))
+    emit_main(module, machine, calls)
     return module
 
 
 def aligned(size: int, dtype: np.dtype) -> np.ndarray:
     """A vector filled with NaN at a multiple of 64 bytes."""
-    raw = np.empty(size * dtype.itemsize + 64, np.uint8)
-    skip = -raw.ctypes.data % 64
-    array = raw[skip : skip + size * dtype.itemsize].view(dtype)
+    array = aligned_empty((size,), dtype)
     array.fill(np.nan)
     return array
 
@@ -86,19 +88,19 @@ def aligned(size: int, dtype: np.dtype) -> np.ndarray:
 def multiply(
     a: np.ndarray, b: np.ndarray, plan: MatmulPlan, packed: str, teams: tuple[int, ...] = (1,)
 ) -> Iterator[np.ndarray]:
-    """a @ b by compiled kernels, once for each number of threads, which run one by one."""
+    """a @ b by compiled kernels, once for each number of threads."""
     module = emit(plan, host(), operand(a, A), operand(b, B), packed)
-    names = [*(f"pack_{side}" for side in packed), "matmul"]
-    with load(compile_object(str(module), host()), names) as loaded:
+    with load(compile_object(str(module), host()), [ENTRY]) as program:
         for threads in teams:
             sizes = (plan.packed_a_size, plan.packed_b_size, max(1, plan.partial_size))
             c = aligned(plan.batches * plan.m * plan.n, plan.dtype)
             buffers = [a, b, *(aligned(size, plan.dtype) for size in sizes), c]
-            for name, thread in itertools.product(names, range(threads)):
-                record, counters = np.zeros(len(Record), np.int64), own_share(thread, threads)
-                before = [counters.ctypes.data, record.ctypes.data]
-                table = np.array(before + [buffer.ctypes.data for buffer in buffers])
-                KERNEL(loaded.address(name))(table[len(Before) :].ctypes.data, thread, threads)
+            context, counters = new_context(len(buffers)), new_counters(1, threads)
+            counters.fill(0)
+            context[Slot.STEPS], context[Slot.COUNTERS] = 1, counters.ctypes.data
+            for number, buffer in enumerate(buffers):
+                context[Slot.BUFFERS + 2 * number] = buffer.ctypes.data
+            team().run(program.address(ENTRY), context, threads)
             yield c.reshape(*plan.batch, plan.m, plan.n)
 
 
@@ -180,12 +182,31 @@ def test_batches_and_broadcasting() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
 @pytest.mark.parametrize("segment", [1, 2, 5])
-def test_several_k_blocks(segment: int) -> None:
-    plan = plan_matmul((2,), 60, 70, 93, FLOAT32, host())
+def test_several_k_blocks(segment: int, dtype: np.dtype) -> None:
+    """Packed by the product itself where they are several segments."""
+    plan = plan_matmul((2,), 60, 70, 93, dtype, host())
     plan = replace(plan, depth=Cut(93, 5), segment=segment, row_block=2)
-    assert (plan.partial_size > 0) == (segment < 5)
-    check(random((2, 60, 93)), random((2, 93, 70)), plan)
+    assert (plan.partial_size > 0) == plan.packs_segments == (segment < 5)
+    assert plan.packed_depth == (93 if segment == 5 else 19 * segment)
+    check(random((2, 60, 93), dtype), random((2, 93, 70), dtype), plan)
+
+
+@pytest.mark.parametrize(("left", "right"), [(False, False), (True, True)])
+def test_threads_pack_each_segment_together(left: bool, right: bool) -> None:
+    a, b = (
+        random((2, 93, 60) if left else (2, 60, 93)),
+        random((2, 70, 93) if right else (2, 93, 70)),
+    )
+    a, b = a.swapaxes(1, 2) if left else a, b.swapaxes(1, 2) if right else b
+    plan = replace(plan_matmul((2,), 60, 70, 93, FLOAT32, host()), depth=Cut(93, 5), row_block=2)
+    plan = replace(plan, segment=2)
+    assert plan.packs_segments
+    whole, *others = (c.copy() for c in multiply(a, b, plan, "ab", (1, 2, 3, 4, 50)))
+    assert np.isfinite(whole).all()
+    for other in others:
+        np.testing.assert_array_equal(other, whole)
 
 
 def test_long_depth_needs_partial_sums() -> None:

@@ -265,14 +265,27 @@ class MatmulPlan(RunTiling):
         return large and self.rows.pieces > self.row_block * _FEW_BLOCKS
 
     @property
+    def packs_segments(self) -> bool:
+        """Whether the product itself packs its operands, segment by segment, to the same memory.
+
+        Large operands packed at once would drive each other out of the caches.
+        """
+        return self.segments > 1 and self.handed_out
+
+    @property
+    def packed_depth(self) -> int:
+        """How much of the depth lies packed at a time."""
+        return self.segment * self.depth.size if self.packs_segments else self.k
+
+    @property
     def packed_a_size(self) -> int:
         """Elements of the packed A."""
-        return self.batches * self.m * self.k
+        return self.batches * self.m * self.packed_depth
 
     @property
     def packed_b_size(self) -> int:
         """Elements of the packed B."""
-        return self.batches * self.k * self.padded_n
+        return self.batches * self.packed_depth * self.padded_n
 
     @property
     def partial_size(self) -> int:

@@ -191,12 +191,17 @@ class Contractions:
         return packed
 
     def _pack(self, i: int, plan: MatmulPlan, operand: Operand, right: bool) -> Place:
-        """Return the packed operand, from an earlier kernel where the same one was packed."""
+        """Return where the packed operand lies, packed once if several products use it.
+
+        A kernel before the product packs it, unless the product itself does.
+        """
         length, cut, size = plan.m, plan.rows, plan.packed_a_size
         name, place = f"pack{i}", f"left{i}"
         if right:
             length, cut, size = plan.n, plan.panels, plan.packed_b_size
             name, place = f"pack_right{i}", f"right{i}"
+        if plan.packs_segments:
+            return Place("temporary", place, (size,), plan.dtype)
         key = (operand, right, plan.batch, plan.depth, length, cut)
         if key not in self._packs:
             packed = Place("temporary", place, (size,), plan.dtype)

@@ -204,7 +204,8 @@ class MatmulKernel(TiledKernel):
     """A batched matrix product with pointwise work before its store.
 
     Operands lie as they are and are packed piece by piece when needed; where many panels reuse
-    the left one, or many blocks of rows the right one, another kernel has packed it beforehand.
+    the left one, or many blocks of rows the right one, another kernel has packed it beforehand,
+    or, where the plan says so, this one packs it segment by segment.
     """
 
     plan: MatmulPlan
@@ -215,11 +216,16 @@ class MatmulKernel(TiledKernel):
     partial: Place | None
 
     def operands(self) -> tuple[Place, ...]:
-        return (self.packed_left or self.left.place, self.packed_right or self.right.place)
+        sources = self.left.place, self.right.place
+        if self.plan.packs_segments:
+            return sources
+        return (self.packed_left or sources[0], self.packed_right or sources[1])
 
     def writes(self) -> Iterator[Place]:
         if self.partial is not None:
             yield self.partial
+        if self.plan.packs_segments:
+            yield from (x for x in (self.packed_left, self.packed_right) if x is not None)
         yield from super().writes()
 
     def __str__(self) -> str:

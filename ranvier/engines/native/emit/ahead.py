@@ -11,7 +11,7 @@ from __future__ import annotations
 from ranvier.engines.native.contraction_plan import MatmulPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
-from ranvier.engines.native.emit.pack import Operand, packed_panel, panel_origin, side_b
+from ranvier.engines.native.emit.pack import Operand, Packed, packed_panel, panel_origin, side_b
 from ranvier.engines.native.host import CACHE_LINE
 from ranvier.records import dataclass
 
@@ -29,7 +29,12 @@ class Coming:
 
 
 def ask_for_panel(
-    b: Value, plan: MatmulPlan, operand: int | Operand, source: Value, coming: Coming, tile: Value
+    b: Value,
+    plan: MatmulPlan,
+    operand: Packed | Operand,
+    source: Value,
+    coming: Coming,
+    tile: Value,
 ) -> None:
     """Ask for the lines that fall to the run's `tile`-th tile, of a B that is packed or strided.
 
@@ -38,7 +43,7 @@ def ask_for_panel(
     line = CACHE_LINE // plan.dtype.itemsize
     width, depth = plan.panels.size * plan.lanes, plan.depth.size
     # The panel is `rows` rows, `step` elements apart, each of `across` lines.
-    if isinstance(operand, int):
+    if isinstance(operand, Packed):
         origin = packed_panel(b, side_b(plan), coming.batch, coming.block, coming.panel)
         rows, across, step = 1, -(-depth * width // line), 0
     else:

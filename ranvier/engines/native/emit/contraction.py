@@ -13,14 +13,17 @@ from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.microkernel import call_microkernel, microkernel
 from ranvier.engines.native.emit.pack import (
     Operand,
+    Packed,
     Side,
     copy_panel,
+    pack_blocks,
     packed_panel,
     panel_origin,
     side_a,
     side_b,
 )
-from ranvier.engines.native.emit.runs import Run, run_at, worked_runs
+from ranvier.engines.native.emit.runs import Run, run_at, segments, worked_runs
+from ranvier.engines.native.emit.sharing import meet
 from ranvier.records import dataclass
 
 EPILOGUE_TYPE = ir.FunctionType(e.VOID, [e.PTR, e.PTR, *[e.I64] * 6])
@@ -63,19 +66,19 @@ def emit_matmul(
     module: Value,
     host: TileHost,
     plan: MatmulPlan,
-    a_operand: int | Operand,
-    b_operand: int | Operand,
+    a_operand: Packed | Operand,
+    b_operand: Packed | Operand,
     partial_slot: int | None,
     epilogue: Epilogue,
     name: str,
 ) -> Value:
     """The kernel `name` that multiplies A by B and hands the tiles of C to `epilogue`.
 
-    An operand is given by the buffer of its packed form, or strided; then each thread packs a
-    tile of A or a panel of B when it comes to it (`plan.packs_a` and `plan.packs_b` tell what
-    pays). A strided A whose rows or columns lie side by side is read where it is. `partial_slot`
-    names the buffer of partial sums (`plan.partial_size` elements); it is needed where that is
-    not 0, else unused.
+    An operand is given by the buffer of its packed form, which the threads together fill before
+    each segment where `plan.packs_segments`; or strided; then each thread packs a tile of A or a
+    panel of B when it comes to it (`plan.packs_a` and `plan.packs_b` tell what pays). A strided A
+    whose rows or columns lie side by side is read where it is. `partial_slot` names the buffer of
+    partial sums (`plan.partial_size` elements); it is needed where that is not 0, else unused.
 
     Segments of K blocks are the outermost loop; within one, every thread passes over its
     tiles, a run at a time, so that a block of A stays in the L2 cache; within a run, K block
@@ -90,26 +93,32 @@ def emit_matmul(
         raise ValueError(f"{name}: {plan.depth.pieces} K blocks need a partial_slot")
     else:
         partial = e.buffer(b, table, partial_slot)
-    a_tile, b_panel, a_slot, b_slot = None, None, a_operand, b_operand
-    if isinstance(a_operand, Operand):
-        a_slot = a_operand.slot
-        if not a_operand.contiguous:
-            a_tile = e.stack(b, plan.dtype, plan.depth.size * plan.rows.size)
+    operands = a_operand, b_operand
+    a_tile, b_panel = None, None
+    if isinstance(a_operand, Operand) and not a_operand.contiguous:
+        a_tile = e.stack(b, plan.dtype, plan.depth.size * plan.rows.size)
     if isinstance(b_operand, Operand):
         b_panel = e.stack(b, plan.dtype, plan.depth.size * plan.panels.size * plan.lanes)
-        b_slot = b_operand.slot
-    a, right = e.buffer(b, table, a_slot), e.buffer(b, table, b_slot)
+    a, right = (e.buffer(b, table, operand.slot) for operand in operands)
     buffers = _Buffers(a, right, a_tile, b_panel, partial)
-    with worked_runs(b, plan, table, thread, threads) as (segment, run):
+    sides = zip((side_a(plan), side_b(plan)), operands, strict=True)
+    own = [(side, x) for side, x in sides if isinstance(x, Packed) and x.source is not None]
+    with segments(b, plan, table) as segment:
         first = e.mul(b, segment, plan.segment)
         behind = e.minimum(b, plan.depth.pieces, e.add(b, first, plan.segment))
-        with e.loop(b, first, behind) as block:
+        for side, operand in own:
+            pack_blocks(b, side, operand, kernel.args, (first, behind))
+        if own:
+            meet(b, table)
+        with (
+            worked_runs(b, plan, table, thread, threads, segment) as run,
+            e.loop(b, first, behind) as block,
+        ):
             side = side_b(plan)
             packed = _pack(
                 b, side, b_operand, buffers.b, buffers.b_panel, run.outer, run.panel, block
             )
             coming = _coming(b, plan, run, block, first, behind)
-            operands = a_operand, b_operand
             _emit_run(b, host, plan, buffers, operands, packed, block, run, coming, table, epilogue)
     b.ret_void()
     return kernel
@@ -118,7 +127,7 @@ def emit_matmul(
 def _left_tile(
     b: Value,
     plan: MatmulPlan,
-    operand: int | Operand,
+    operand: Packed | Operand,
     buffers: _Buffers,
     batch: Value,
     piece: Value,
@@ -134,7 +143,7 @@ def _left_tile(
     return tile, e.piece_size(b, plan.rows, piece)
 
 
-def _row_step(operand: int | Operand) -> int | None:
+def _row_step(operand: Packed | Operand) -> int | None:
     """How far the rows of a tile of A lie apart, in elements; None where it is packed."""
     if isinstance(operand, Operand) and operand.contiguous:
         return operand.outer_stride
@@ -144,7 +153,7 @@ def _row_step(operand: int | Operand) -> int | None:
 def _pack(
     b: Value,
     side: Side,
-    operand: int | Operand,
+    operand: Packed | Operand,
     source: Value,
     room: Value | None,
     batch: Value,
@@ -152,7 +161,7 @@ def _pack(
     block: Value,
 ) -> Value:
     """The packed panel `piece` of an operand, packed into `room` here and now if it is strided."""
-    if room is None or isinstance(operand, int):
+    if room is None or isinstance(operand, Packed):
         index = packed_panel(b, side, batch, block, piece)
         return e.element(b, source, index, e.element_type(side.plan.dtype))
     depth, count = e.piece_start(b, side.plan.depth, block), e.piece_size(b, side.plan.depth, block)
@@ -179,7 +188,7 @@ def _emit_run(
     host: TileHost,
     plan: MatmulPlan,
     buffers: _Buffers,
-    operands: tuple[int | Operand, int | Operand],
+    operands: tuple[Packed | Operand, Packed | Operand],
     b_panel: Value,
     block: Value,
     run: Run,

@@ -28,7 +28,7 @@ from ranvier.engines.native.emit.microkernel import (
     strided_microkernel,
 )
 from ranvier.engines.native.emit.pack import batch_offset
-from ranvier.engines.native.emit.runs import Run, worked_runs
+from ranvier.engines.native.emit.runs import Run, segments, worked_runs
 from ranvier.graph.tensor import Shape
 
 
@@ -63,7 +63,10 @@ def emit_convolution(
         room_of_b = e.stack(b, plan.dtype, plan.segment_depth * width)
     operands = e.buffer(b, table, left), e.buffer(b, table, right)
     memory = Memory(*operands, sums, room_of_a, room_of_b, held)
-    with worked_runs(b, plan, table, thread, threads) as (segment, run):
+    with (
+        segments(b, plan, table) as segment,
+        worked_runs(b, plan, table, thread, threads, segment) as run,
+    ):
         if plan.left_packed:
             pack_tiles_of_a(b, plan, memory, run, segment)
         right_panel = panel_of_b(b, plan, memory, run, segment)

@@ -15,7 +15,7 @@ from ranvier.engines.native.emit.convolution_pack import emit_pack_weights
 from ranvier.engines.native.emit.epilogue import emit_epilogue
 from ranvier.engines.native.emit.indexing import emit_indexing
 from ranvier.engines.native.emit.main import Call, emit_main
-from ranvier.engines.native.emit.pack import Operand, emit_pack, side_a, side_b
+from ranvier.engines.native.emit.pack import Operand, Packed, emit_pack, side_a, side_b
 from ranvier.engines.native.emit.rows import emit_rows
 from ranvier.engines.native.emit.winograd import emit_winograd, emit_winograd_weights
 from ranvier.engines.native.emit.winograd_gradient import emit_winograd_gradient
@@ -95,12 +95,14 @@ def _emit_kernel(
     raise CompileError(f"there is no emitter for {type(kernel).__name__}")
 
 
-def _matrix(kernel: MatmulKernel, slots: Mapping[Place, int], right: bool) -> int | Operand:
+def _matrix(kernel: MatmulKernel, slots: Mapping[Place, int], right: bool) -> Packed | Operand:
     """Where an operand lies: the buffer of its packed form, or as it is."""
     packed = kernel.packed_right if right else kernel.packed_left
-    if packed is not None:
-        return slots[packed]
-    return _strided(kernel.right if right else kernel.left, slots, right)
+    operand = kernel.right if right else kernel.left
+    if packed is None:
+        return _strided(operand, slots, right)
+    source = _strided(operand, slots, right) if kernel.plan.packs_segments else None
+    return Packed(slots[packed], source)
 
 
 def _strided(operand: kernels.Operand, slots: Mapping[Place, int], right: bool) -> Operand:

@@ -7,6 +7,8 @@ vectors. Nothing outside the operand is read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ranvier.engines.native.contraction_plan import Cut, MatmulPlan
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.builder import Value
@@ -45,6 +47,17 @@ class Operand:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """The buffer of an operand's packed form.
+
+    `source` is the operand itself where a product packs it, segment by segment, before its use.
+    """
+
+    slot: int
+    source: Operand | None = None
+
+
+@dataclass(frozen=True)
 class Side:
     """One operand's share of a plan: its outer axis and how that is cut into panels.
 
@@ -75,28 +88,48 @@ def side_b(plan: MatmulPlan) -> Side:
 
 def emit_pack(module: Value, side: Side, operand: Operand, slot: int, name: str) -> Value:
     """The kernel `name` that packs a whole operand into buffer `slot`."""
-    plan, cut = side.plan, side.cut
     kernel, b = e.kernel(module, name)
-    table, thread, threads = kernel.args
+    pack_blocks(b, side, Packed(slot, operand), kernel.args, (0, side.plan.depth.pieces))
+    b.ret_void()
+    return kernel
+
+
+def pack_blocks(
+    b: Value,
+    side: Side,
+    packed: Packed,
+    arguments: Sequence[Value],
+    blocks: tuple[Value | int, Value | int],
+) -> None:
+    """A thread's part in packing K blocks [first, behind) = `blocks` of an operand.
+
+    `arguments` are those of the kernel: the table, the thread and how many there are.
+    """
+    plan, cut, operand = side.plan, side.cut, packed.source
+    assert operand is not None
+    table, thread, threads = arguments
+    first_block, behind = map(e.as_i64, blocks)
     scalar = e.element_type(plan.dtype)
-    source, target = e.buffer(b, table, operand.slot), e.buffer(b, table, slot)
+    source, target = e.buffer(b, table, operand.slot), e.buffer(b, table, packed.slot)
     # Steps in depth are few at a time where the outer axis is contiguous: whole lines of the
     # operand are then read one after the other, and few pages are in use at once.
     chunk = _CHUNK if operand.outer_stride == 1 else plan.depth.size
     chunks = -(-plan.depth.size // chunk)
-    lines, panels = (0, plan.batches * plan.depth.pieces * chunks), (0, cut.pieces)
+    number = e.mul(b, b.sub(behind, first_block), plan.batches * chunks)
+    lines, panels = (e.i64(0), number), (e.i64(0), e.i64(cut.pieces))
     if plan.batches == 1 and cut.pieces >= _ENOUGH_PANELS:
         panels = e.share(b, cut.pieces, thread, threads)
     else:
-        lines = e.share(b, lines[1], thread, threads)
+        lines = e.share(b, number, thread, threads)
     with e.loop(b, *lines) as line, e.loop(b, *panels) as piece:
         part, outside = e.rem(b, line, chunks), e.div(b, line, chunks)
-        block, batch = e.rem(b, outside, plan.depth.pieces), e.div(b, outside, plan.depth.pieces)
+        batch = e.rem(b, outside, plan.batches)
+        block = e.add(b, first_block, e.div(b, outside, plan.batches))
         first = e.mul(b, part, chunk)
         count = e.minimum(b, chunk, b.sub(e.piece_size(b, plan.depth, block), first))
-        packed = packed_panel(b, side, batch, block, piece)
+        panel = packed_panel(b, side, batch, block, piece)
         inside = e.mul(b, first, e.mul(b, e.piece_size(b, cut, piece), side.grain))
-        to = e.element(b, target, e.add(b, packed, inside), scalar)
+        to = e.element(b, target, e.add(b, panel, inside), scalar)
         depth = e.add(b, e.piece_start(b, plan.depth, block), first)
         if operand.outer_stride == 1:
             later = packed_panel(b, side, batch, block, e.add(b, piece, _PANELS_AHEAD))
@@ -104,14 +137,15 @@ def emit_pack(module: Value, side: Side, operand: Operand, slot: int, name: str)
             for byte in range(0, chunk * cut.size * side.grain * plan.dtype.itemsize, CACHE_LINE):
                 e.prefetch(b, e.element(b, later, byte, e.I8), write=True)
         copy_panel(b, side, operand, source, to, (batch, piece, depth, count))
-    b.ret_void()
-    return kernel
 
 
 def packed_panel(b: Value, side: Side, batch: Value, block: Value, piece: Value) -> Value:
     """Where in the packed operand a panel begins, in elements."""
     plan = side.plan
-    above = e.add(b, e.mul(b, batch, plan.k), e.piece_start(b, plan.depth, block))
+    above = e.add(b, e.mul(b, batch, plan.packed_depth), e.piece_start(b, plan.depth, block))
+    if plan.packs_segments:
+        first = e.mul(b, e.div(b, block, plan.segment), plan.segment)
+        above = b.sub(above, e.piece_start(b, plan.depth, first))
     before = e.mul(b, e.piece_start(b, side.cut, piece), side.grain)
     within = e.mul(b, before, e.piece_size(b, plan.depth, block))
     return e.add(b, e.mul(b, above, side.cut.total * side.grain), within)

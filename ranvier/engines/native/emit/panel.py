@@ -211,6 +211,7 @@ def _transpose(b: Value, shape: _Shape, call: _Call) -> None:
             whole = call.padded
             if not shape.masked and not shape.whole:
                 whole = b.sub(whole, e.i64(shape.padded))
+                _ask_for_rows(b, shape, call, first)
                 _transpose_block(b, shape, call, whole, first, (shape.width, shape.padded))
             with e.loop(b, 0, whole, lanes) as outer:
                 counts = _last_counts(b, shape, call, outer) if shape.masked else (lanes, lanes)
@@ -245,6 +246,16 @@ def _transpose_block(
         address = e.element(b, call.target, index, shape.scalar)
         e.prefetch(b, e.element(b, address, _BYTES_AHEAD, e.I8), write=True)
         _store(b, shape, values, address, _Part(padded, _mask(b, shape, padded)))
+
+
+def _ask_for_rows(b: Value, shape: _Shape, call: _Call, first: Value) -> None:
+    """Ask for rows that follow the panel's, a tile of A's: the next tile, like this one, is short.
+
+    A core that reads a few rows a little way does not see in time where it goes on.
+    """
+    for row in range(shape.width):
+        index = call.source_index(b, e.add(b, call.padded, row), first)
+        e.prefetch(b, e.element(b, call.source, index, shape.scalar), level=2)
 
 
 def transpose(b: Value, rows: list[Value]) -> list[Value]:

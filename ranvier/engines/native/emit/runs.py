@@ -44,25 +44,31 @@ def run_at(b: Value, plan: RunTiling, unit: Value, end: Value) -> Run:
 
 
 @contextmanager
-def worked_runs(
-    b: Value, plan: RunTiling, table: Value, thread: Value, threads: Value
-) -> Iterator[tuple[Value, Run]]:
-    """The loops over a plan's segments and, in each, the runs that a thread works on.
-
-    Threads have equal parts of the tiles, in each segment the same; or, where there are many
-    runs, they take one after the other, and meet between segments.
-    """
+def segments(b: Value, plan: RunTiling, table: Value) -> Iterator[Value]:
+    """The loop over a plan's segments; where tiles may change hands, threads meet between them."""
     with e.loop(b, 0, plan.segments) as segment:
-        with (
-            _stretches(b, plan, table, thread, threads, segment) as (start, stop),
-            e.carried_loop(b, start, stop, 1, []) as state,
-        ):
-            run = run_at(b, plan, state.index, stop)
-            state.step = b.sub(run.stop, run.first)
-            yield segment, run
+        yield segment
         if plan.handed_out and plan.segments > 1:
             with b.if_then(b.icmp_signed("<", segment, e.i64(plan.segments - 1))):
                 meet(b, table)
+
+
+@contextmanager
+def worked_runs(
+    b: Value, plan: RunTiling, table: Value, thread: Value, threads: Value, segment: Value
+) -> Iterator[Run]:
+    """The loop over the runs that a thread works on in a segment.
+
+    Threads have equal parts of the tiles, in each segment the same; or, where there are many
+    runs, they take one after the other.
+    """
+    with (
+        _stretches(b, plan, table, thread, threads, segment) as (start, stop),
+        e.carried_loop(b, start, stop, 1, []) as state,
+    ):
+        run = run_at(b, plan, state.index, stop)
+        state.step = b.sub(run.stop, run.first)
+        yield run
 
 
 @contextmanager
