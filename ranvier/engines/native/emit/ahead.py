@@ -2,8 +2,7 @@
 
 It lies beyond the L2 cache, and whoever packs or uses it first waits for most of its lines. So the
 tiles before it share the panel's lines out among them, and each asks for its own: a few at a time,
-since a core keeps only some misses in flight. Within the micro-kernel nothing is asked for: two or
-three requests a turn cost it two to four percent, and a core finds the sequence of A by itself.
+since a core keeps only some misses in flight.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ and a row of B. Matmul and convolution are loops round calls of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -29,6 +30,13 @@ _MOST_STEPS = 4
 _MANY_REGISTERS = 32
 """With so many, tiles are so large that through strided operands, whose loops are often short,
 one step a turn is best."""
+
+_AHEAD = 16
+"""How many steps in k before its use a packed A, which streams from the L2 cache, is asked for.
+
+Only where vectors fill a cache line: a processor with shorter ones loses more by the requests, and
+finds the sequence by itself.
+"""
 
 Fetch = Callable[[Value, Value], tuple[list[Value], list[Value]]]
 """Given the builder and k, the scalars A[:, k] and the vectors of B[k, :]."""
@@ -61,7 +69,10 @@ def microkernel(
     offsets = tuple(row * (1 if row_step is None else row_step) for row in range(rows))
     column_step = e.i64(rows) if row_step is None else step
     source = _Rows(a, column_step, rhs, dtype, offsets, vectors, vector)
-    sums = _outer_products(b, sums, depth, source.fetch, _turn_steps(rows, vectors))
+    unroll, ask = _turn_steps(rows, vectors), None
+    if row_step is None and _bytes(vector) >= CACHE_LINE:
+        ask = partial(source.ask_ahead, columns=unroll)
+    sums = _outer_products(b, sums, depth, source.fetch, unroll, ask)
     _store_tile(b, sums, cells, accumulate)
     b.ret_void()
     return kernel
@@ -185,6 +196,12 @@ class _Rows:
     def _column(self, b: Value, k: Value) -> Value:
         return e.element(b, self.a, e.mul(b, k, self.step), self.vector.element)
 
+    def ask_ahead(self, b: Value, k: Value, columns: int) -> None:
+        """Ask for so many columns of a packed A that are used some time after column k."""
+        first = self._column(b, e.add(b, k, _AHEAD))
+        for place in range(0, columns * len(self.offsets), CACHE_LINE // self.dtype.itemsize):
+            e.prefetch(b, e.element(b, first, place, self.vector.element))
+
     def fetch(self, b: Value, k: Value) -> tuple[list[Value], list[Value]]:
         """The scalars of column k of A and the vectors of row k of B."""
         scalar, size = self.vector.element, self.dtype.itemsize
@@ -265,10 +282,12 @@ def _outer_products(
     depth: Value,
     fetch: Fetch,
     unroll: int = 1,
+    ask: Callable[[Value, Value], None] | None = None,
 ) -> list[Value]:
     """Add the outer products of k = 0 .. depth - 1, `unroll` a turn and the rest one by one.
 
-    `depth` is not negative, `unroll` a power of two.
+    `depth` is not negative, `unroll` a power of two. `ask`, given the builder and the k with which
+    a whole turn begins, asks for memory.
     """
     turns: list[tuple[Any, Any, int]] = [(0, depth, 1)]
     if unroll > 1:
@@ -276,6 +295,8 @@ def _outer_products(
         turns = [(0, whole, unroll), (whole, depth, 1)]
     for start, stop, step in turns:
         with e.carried_loop(b, start, stop, step, sums) as state:
+            if ask is not None and step == unroll:
+                ask(b, state.index)
             for offset in range(step):
                 _add_outer_product(b, state.values, *fetch(b, e.add(b, state.index, offset)))
         sums = state.values
