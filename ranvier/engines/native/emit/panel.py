@@ -196,26 +196,45 @@ def _gather(b: Value, shape: _Shape, call: _Call) -> None:
 
 
 def _transpose(b: Value, shape: _Shape, call: _Call) -> None:
-    """Depth contiguous: transpose square blocks of lanes by lanes elements.
+    """Depth contiguous: transpose square blocks of lanes by lanes elements, strip after strip.
 
-    The last block is moved back to end at `depth` and so repeats some of its predecessor's work
-    instead of treating a remainder; a panel with less depth than that is gathered.
+    A strip's last block is moved back to end at `depth` and so repeats some of its predecessor's
+    work instead of treating a remainder; a panel with less depth than that is gathered.
     """
     lanes = shape.lanes
     with b.if_else(b.icmp_signed("<", call.depth, e.i64(lanes))) as (short, long):
         with short:
             gather = _emitted(b.module, f"gather_{shape.dtype.name}", shape, _gather)
             b.call(gather, list(vars(call).values()))
-        with long, e.loop(b, 0, call.depth, lanes) as start:
-            first = e.minimum(b, start, b.sub(call.depth, e.i64(lanes)))
-            whole = call.padded
-            if not shape.masked and not shape.whole:
-                whole = b.sub(whole, e.i64(shape.padded))
-                _ask_for_rows(b, shape, call, first)
-                _transpose_block(b, shape, call, whole, first, (shape.width, shape.padded))
+        with long:
+            ragged = not shape.masked and not shape.whole
+            whole = b.sub(call.padded, e.i64(shape.padded)) if ragged else call.padded
             with e.loop(b, 0, whole, lanes) as outer:
                 counts = _last_counts(b, shape, call, outer) if shape.masked else (lanes, lanes)
-                _transpose_block(b, shape, call, outer, first, counts)
+                _transpose_strip(b, shape, call, outer, counts)
+            if ragged:
+                _transpose_strip(b, shape, call, whole, (shape.width, shape.padded))
+
+
+def _transpose_strip(
+    b: Value,
+    shape: _Shape,
+    call: _Call,
+    outer: Value,
+    counts: tuple[Value | int, Value | int],
+) -> None:
+    """Transpose all blocks of a strip, and ask for the rows that follow it.
+
+    They are likely to be the next ones, and a core that reads a few rows a little way does not
+    see in time where it goes on.
+    """
+    behind = e.add(b, outer, counts[1])
+    with e.loop(b, 0, call.depth, shape.lanes) as start:
+        first = e.minimum(b, start, b.sub(call.depth, e.i64(shape.lanes)))
+        for row in range(counts[0] if isinstance(counts[0], int) else shape.lanes):
+            index = call.source_index(b, e.add(b, behind, row), first)
+            e.prefetch(b, e.element(b, call.source, index, shape.scalar), level=2)
+        _transpose_block(b, shape, call, outer, first, counts)
 
 
 def _transpose_block(
@@ -246,16 +265,6 @@ def _transpose_block(
         address = e.element(b, call.target, index, shape.scalar)
         e.prefetch(b, e.element(b, address, _BYTES_AHEAD, e.I8), write=True)
         _store(b, shape, values, address, _Part(padded, _mask(b, shape, padded)))
-
-
-def _ask_for_rows(b: Value, shape: _Shape, call: _Call, first: Value) -> None:
-    """Ask for rows that follow the panel's, a tile of A's: the next tile, like this one, is short.
-
-    A core that reads a few rows a little way does not see in time where it goes on.
-    """
-    for row in range(shape.width):
-        index = call.source_index(b, e.add(b, call.padded, row), first)
-        e.prefetch(b, e.element(b, call.source, index, shape.scalar), level=2)
 
 
 def transpose(b: Value, rows: list[Value]) -> list[Value]:
