@@ -46,7 +46,7 @@ has some 1,500 entries, and the operands need theirs.
 
 
 _FEW_BLOCKS = 2
-"""Blocks of rows each of which may as well pack the panels of B that it needs."""
+"""Blocks of rows each of which may as well pack what it needs of B, if that is in one segment."""
 
 _SMALL = 128 << 10
 """Bytes of an operand that stays in the caches, so that reading it anew costs little."""
@@ -260,9 +260,10 @@ class MatmulPlan(RunTiling):
 
     @property
     def packs_b(self) -> bool:
-        """Whether to pack B before the product: where many blocks of rows would each pack it."""
+        """Whether to pack B before its use: where several blocks of rows would each pack it."""
         large = self.k * self.n * self.dtype.itemsize > _SMALL
-        return large and self.rows.pieces > self.row_block * _FEW_BLOCKS
+        few = _FEW_BLOCKS if self.segments == 1 else 1
+        return large and self.blocks > few
 
     @property
     def packs_segments(self) -> bool:
