@@ -65,7 +65,7 @@ def emit(plan: MatmulPlan, machine: Host, a: Operand, b: Operand, packed: str) -
         if name not in packed:
             operands.append(operand)
         elif plan.packs_segments:
-            operands.append(Packed(slot, operand))
+            operands.append(Packed(slot, source=operand))
         else:
             operands.append(Packed(slot))
             pack = emit_pack(module, side, operand, slot, f"pack_{name}")
@@ -92,7 +92,8 @@ def multiply(
     module = emit(plan, host(), operand(a, A), operand(b, B), packed)
     with load(compile_object(str(module), host()), [ENTRY]) as program:
         for threads in teams:
-            sizes = (plan.packed_a_size, plan.packed_b_size, max(1, plan.partial_size))
+            packed_sizes = (plan.packed_size(side, plan.packs_segments) for side in (False, True))
+            sizes = (*packed_sizes, max(1, plan.partial_size))
             c = aligned(plan.batches * plan.m * plan.n, plan.dtype)
             buffers = [a, b, *(aligned(size, plan.dtype) for size in sizes), c]
             context, counters = new_context(len(buffers)), new_counters(1, threads)
@@ -189,7 +190,7 @@ def test_several_k_blocks(segment: int, dtype: np.dtype) -> None:
     plan = plan_matmul((2,), 60, 70, 93, dtype, host())
     plan = replace(plan, depth=Cut(93, 5), segment=segment, row_block=2)
     assert (plan.partial_size > 0) == plan.packs_segments == (segment < 5)
-    assert plan.packed_depth == (93 if segment == 5 else 19 * segment)
+    assert plan.packed_depth(plan.packs_segments) == min(93, 19 * segment)
     check(random((2, 60, 93), dtype), random((2, 93, 70), dtype), plan)
 
 

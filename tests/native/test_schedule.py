@@ -16,6 +16,7 @@ import pytest
 from plans import plan, step_plan
 
 import ranvier as rv
+from ranvier.engines.native.kernels import MatmulKernel, Packing, PackKernel
 from ranvier.engines.native.schedule import Schedule
 from ranvier.graph.leaves import Input
 from ranvier.graph.tensor import Tensor
@@ -126,6 +127,23 @@ def test_the_optimizer_is_the_epilogue_of_the_weights_gradient() -> None:
     # The product's plan may have its left operand packed by a kernel before this one.
     assert str(found.sequenced.kernels[-1]) == dedent(text).strip()
     assert len(found.sequenced.kernels) <= 2
+
+
+def test_large_products_pack_their_operands_but_those_that_they_share() -> None:
+    x, *weights = (rv.input((1024, 1024), name=name) for name in "xvw")
+    (alone,) = plan({"x": x, "v": weights[0]}, {"y": x @ weights[0]}, {}).sequenced.kernels
+    assert isinstance(alone, MatmulKernel)
+    assert alone.packed_left is not None
+    assert alone.packed_left.by_segment
+    assert alone.operands() == (alone.left.place, alone.right.place)
+    inputs = {"x": x, "v": weights[0], "w": weights[1]}
+    both = plan(inputs, {"y": x @ weights[0], "z": x @ weights[1]}, {})
+    pack, *products = both.sequenced.kernels
+    assert isinstance(pack, PackKernel)
+    assert (pack.operand, pack.right) == (products[0].left, False)
+    for product in products:
+        assert product.packed_left == Packing(pack.packed, by_segment=False)
+        assert product.operands() == (pack.packed, product.right.place)
 
 
 def test_the_biass_gradient_and_update_are_one_column_kernel() -> None:

@@ -267,26 +267,19 @@ class MatmulPlan(RunTiling):
 
     @property
     def packs_segments(self) -> bool:
-        """Whether the product itself packs its operands, segment by segment, to the same memory.
+        """Whether the product had better pack its operands itself, a segment to where the last was.
 
         Large operands packed at once would drive each other out of the caches.
         """
         return self.segments > 1 and self.handed_out
 
-    @property
-    def packed_depth(self) -> int:
+    def packed_depth(self, by_segment: bool) -> int:
         """How much of the depth lies packed at a time."""
-        return self.segment * self.depth.size if self.packs_segments else self.k
+        return self.segment * self.depth.size if by_segment else self.k
 
-    @property
-    def packed_a_size(self) -> int:
-        """Elements of the packed A."""
-        return self.batches * self.m * self.packed_depth
-
-    @property
-    def packed_b_size(self) -> int:
-        """Elements of the packed B."""
-        return self.batches * self.packed_depth * self.padded_n
+    def packed_size(self, right: bool, by_segment: bool) -> int:
+        """Elements of the packed A, or of the packed B."""
+        return self.batches * self.packed_depth(by_segment) * (self.padded_n if right else self.m)
 
     @property
     def partial_size(self) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from ranvier.engines.native.across_images import across_images, beyond_border, inside
-from ranvier.engines.native.contraction_plan import MatmulPlan, TileHost, plan_matmul
+from ranvier.engines.native.contraction_plan import Cut, MatmulPlan, TileHost, plan_matmul
 from ranvier.engines.native.convolution_plan import (
     ConvolutionPlan,
     Loops,
@@ -28,6 +29,7 @@ from ranvier.engines.native.kernels import (
     Kernel,
     MatmulKernel,
     Operand,
+    Packing,
     PackKernel,
     PackWeightsKernel,
     Place,
@@ -45,6 +47,27 @@ from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient
 from ranvier.graph.tensor import Shape, Tensor
 
 
+@dataclass(frozen=True)
+class _Panels:
+    """An operand cut into panels: products for which all of this is equal can share them."""
+
+    operand: Operand
+    right: bool
+    batch: Shape
+    depth: Cut
+    length: int
+    cut: Cut
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A matrix product's plan, its operands, and the panels of those that are packed before use."""
+
+    plan: MatmulPlan
+    operands: tuple[Operand, Operand]
+    packed: tuple[_Panels | None, _Panels | None]
+
+
 @dataclass
 class Contractions:
     """Adds the kernels of contractions to `built`, each after those that prepare for it.
@@ -57,7 +80,18 @@ class Contractions:
     threads: int
     built: list[Kernel]
     exact: set[Tensor] = field(default_factory=set)
-    _packs: dict[tuple[object, ...], PackKernel] = field(default_factory=dict)
+    _products: dict[Tensor, _Product] = field(default_factory=dict)
+    _uses: Counter[_Panels] = field(default_factory=Counter)
+    _packs: dict[_Panels, PackKernel] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Plan all matrix products, to know which panels they share."""
+        for draft in self.places.grouping.drafts:
+            if draft.kind != "contraction" or not isinstance(draft.product.op, MatMul):
+                continue
+            if draft.product.size:
+                product = self._products[draft.product] = self._plan(draft.product)
+                self._uses.update(panels for panels in product.packed if panels is not None)
 
     def add(self, i: int, draft: Draft, body: Body) -> None:
         """Add the kernels of the i-th draft, whose epilogue is `body`."""
@@ -68,20 +102,25 @@ class Contractions:
         else:
             self._convolution(i, draft, body)
 
-    def _matmul(self, i: int, draft: Draft, body: Body) -> None:
-        node = draft.product
+    def _plan(self, node: Tensor) -> _Product:
         batch, (m, n), k = node.shape[:-2], node.shape[-2:], node.inputs[0].shape[-1]
         plan = plan_matmul(batch, m, n, k, node.dtype, self.host)
         left, right = map(self.places.operand, node.inputs)
-        packs_left = plan.packs_a(*left.at.terms[-2:])
-        packed_left = self._pack(i, plan, left, False) if packs_left else None
-        packed_right = self._pack(i, plan, right, True) if plan.packs_b else None
+        rows = columns = None
+        if plan.packs_a(*left.at.terms[-2:]):
+            rows = _Panels(left, False, batch, plan.depth, m, plan.rows)
+        if plan.packs_b:
+            columns = _Panels(right, True, batch, plan.depth, n, plan.panels)
+        return _Product(plan, (left, right), (rows, columns))
+
+    def _matmul(self, i: int, draft: Draft, body: Body) -> None:
+        product, nodes = self._products[draft.product], tuple(draft.anchors)
+        plan, operands = product.plan, product.operands
+        left, right = (self._pack(i, plan, panels) for panels in product.packed)
         partial = None
         if plan.partial_size:
-            partial = Place("temporary", f"partial{i}", (plan.partial_size,), node.dtype)
-        nodes = tuple(draft.anchors)
-        packed = packed_left, packed_right
-        kernel = MatmulKernel(f"matmul{i}", nodes, body, plan, left, right, *packed, partial)
+            partial = Place("temporary", f"partial{i}", (plan.partial_size,), plan.dtype)
+        kernel = MatmulKernel(f"matmul{i}", nodes, body, plan, *operands, left, right, partial)
         self.built.append(kernel)
 
     def _convolution(self, i: int, draft: Draft, body: Body) -> None:
@@ -190,24 +229,23 @@ class Contractions:
         self.built.append(PackWeightsKernel(f"pack{i}", (), plan, operand.place, packed))
         return packed
 
-    def _pack(self, i: int, plan: MatmulPlan, operand: Operand, right: bool) -> Place:
-        """Return where the packed operand lies, packed once if several products use it.
+    def _pack(self, i: int, plan: MatmulPlan, panels: _Panels | None) -> Packing | None:
+        """Where panels lie; a kernel before the product packs them, once for all that use them.
 
-        A kernel before the product packs it, unless the product itself does.
+        A product of several segments packs itself what no other one uses.
         """
-        length, cut, size = plan.m, plan.rows, plan.packed_a_size
-        name, place = f"pack{i}", f"left{i}"
-        if right:
-            length, cut, size = plan.n, plan.panels, plan.packed_b_size
-            name, place = f"pack_right{i}", f"right{i}"
-        if plan.packs_segments:
-            return Place("temporary", place, (size,), plan.dtype)
-        key = (operand, right, plan.batch, plan.depth, length, cut)
-        if key not in self._packs:
-            packed = Place("temporary", place, (size,), plan.dtype)
-            self._packs[key] = PackKernel(name, (), plan, right, operand, packed)
-            self.built.append(self._packs[key])
-        return self._packs[key].packed
+        if panels is None:
+            return None
+        by_segment = plan.packs_segments and self._uses[panels] == 1
+        name = f"right{i}" if panels.right else f"left{i}"
+        place = Place("temporary", name, (plan.packed_size(panels.right, by_segment),), plan.dtype)
+        if by_segment:
+            return Packing(place, by_segment)
+        if panels not in self._packs:
+            kernel = PackKernel(f"pack_{name}", (), plan, panels.right, panels.operand, place)
+            self._packs[panels] = kernel
+            self.built.append(kernel)
+        return Packing(self._packs[panels].packed, by_segment)
 
 
 def _shapes(convolution: Tensor) -> tuple[Geometry, Shape, Shape]:

@@ -200,32 +200,42 @@ class TiledKernel(BodyKernel):
 
 
 @dataclass(frozen=True)
+class Packing:
+    """Where an operand lies packed: all of it, or the segment that the product itself packs."""
+
+    place: Place
+    by_segment: bool
+
+
+@dataclass(frozen=True)
 class MatmulKernel(TiledKernel):
     """A batched matrix product with pointwise work before its store.
 
     Operands lie as they are and are packed piece by piece when needed; where many panels reuse
     the left one, or many blocks of rows the right one, another kernel has packed it beforehand,
-    or, where the plan says so, this one packs it segment by segment.
+    or this one packs it segment by segment.
     """
 
     plan: MatmulPlan
     left: Operand
     right: Operand
-    packed_left: Place | None
-    packed_right: Place | None
+    packed_left: Packing | None
+    packed_right: Packing | None
     partial: Place | None
 
     def operands(self) -> tuple[Place, ...]:
-        sources = self.left.place, self.right.place
-        if self.plan.packs_segments:
-            return sources
-        return (self.packed_left or sources[0], self.packed_right or sources[1])
+        sides = (self.left, self.packed_left), (self.right, self.packed_right)
+        return tuple(
+            operand.place if packed is None or packed.by_segment else packed.place
+            for operand, packed in sides
+        )
 
     def writes(self) -> Iterator[Place]:
         if self.partial is not None:
             yield self.partial
-        if self.plan.packs_segments:
-            yield from (x for x in (self.packed_left, self.packed_right) if x is not None)
+        for packed in (self.packed_left, self.packed_right):
+            if packed is not None and packed.by_segment:
+                yield packed.place
         yield from super().writes()
 
     def __str__(self) -> str:

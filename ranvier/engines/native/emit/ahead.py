@@ -43,7 +43,7 @@ def ask_for_panel(
     width, depth = plan.panels.size * plan.lanes, plan.depth.size
     # The panel is `rows` rows, `step` elements apart, each of `across` lines.
     if isinstance(operand, Packed):
-        origin = packed_panel(b, side_b(plan), coming.batch, coming.block, coming.panel)
+        origin = packed_panel(b, side_b(plan), operand, coming.batch, coming.block, coming.panel)
         rows, across, step = 1, -(-depth * width // line), 0
     else:
         above = e.piece_start(b, plan.depth, coming.block)

@@ -74,11 +74,11 @@ def emit_matmul(
 ) -> Value:
     """The kernel `name` that multiplies A by B and hands the tiles of C to `epilogue`.
 
-    An operand is given by the buffer of its packed form, which the threads together fill before
-    each segment where `plan.packs_segments`; or strided; then each thread packs a tile of A or a
-    panel of B when it comes to it (`plan.packs_a` and `plan.packs_b` tell what pays). A strided A
-    whose rows or columns lie side by side is read where it is. `partial_slot` names the buffer of
-    partial sums (`plan.partial_size` elements); it is needed where that is not 0, else unused.
+    An operand is packed already; or the threads together pack each segment of it before its use;
+    or it is strided, and each thread packs a tile of A or a panel of B when it comes to it
+    (`plan.packs_a` and `plan.packs_b` tell what pays). A strided A whose rows or columns lie side
+    by side is read where it is. `partial_slot` names the buffer of partial sums
+    (`plan.partial_size` elements); it is needed where that is not 0, else unused.
 
     Segments of K blocks are the outermost loop; within one, every thread passes over its
     tiles, a run at a time, so that a block of A stays in the L2 cache; within a run, K block
@@ -101,13 +101,16 @@ def emit_matmul(
         b_panel = e.stack(b, plan.dtype, plan.depth.size * plan.panels.size * plan.lanes)
     a, right = (e.buffer(b, table, operand.slot) for operand in operands)
     buffers = _Buffers(a, right, a_tile, b_panel, partial)
-    sides = zip((side_a(plan), side_b(plan)), operands, strict=True)
-    own = [(side, x) for side, x in sides if isinstance(x, Packed) and x.source is not None]
+    own = [
+        (side, operand.source, operand)
+        for side, operand in zip((side_a(plan), side_b(plan)), operands, strict=True)
+        if isinstance(operand, Packed) and operand.source is not None
+    ]
     with segments(b, plan, table) as segment:
         first = e.mul(b, segment, plan.segment)
         behind = e.minimum(b, plan.depth.pieces, e.add(b, first, plan.segment))
-        for side, operand in own:
-            pack_blocks(b, side, operand, kernel.args, (first, behind))
+        for side, source, packed in own:
+            pack_blocks(b, side, source, packed, kernel.args, (first, behind))
         if own:
             meet(b, table)
         with (
@@ -115,11 +118,11 @@ def emit_matmul(
             e.loop(b, first, behind) as block,
         ):
             side = side_b(plan)
-            packed = _pack(
+            panel = _pack(
                 b, side, b_operand, buffers.b, buffers.b_panel, run.outer, run.panel, block
             )
             coming = _coming(b, plan, run, block, first, behind)
-            _emit_run(b, host, plan, buffers, operands, packed, block, run, coming, table, epilogue)
+            _emit_run(b, host, plan, buffers, operands, panel, block, run, coming, table, epilogue)
     b.ret_void()
     return kernel
 
@@ -161,9 +164,10 @@ def _pack(
     block: Value,
 ) -> Value:
     """The packed panel `piece` of an operand, packed into `room` here and now if it is strided."""
-    if room is None or isinstance(operand, Packed):
-        index = packed_panel(b, side, batch, block, piece)
+    if isinstance(operand, Packed):
+        index = packed_panel(b, side, operand, batch, block, piece)
         return e.element(b, source, index, e.element_type(side.plan.dtype))
+    assert room is not None
     depth, count = e.piece_start(b, side.plan.depth, block), e.piece_size(b, side.plan.depth, block)
     copy_panel(b, side, operand, source, room, (batch, piece, depth, count))
     return room

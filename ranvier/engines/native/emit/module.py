@@ -101,8 +101,8 @@ def _matrix(kernel: MatmulKernel, slots: Mapping[Place, int], right: bool) -> Pa
     operand = kernel.right if right else kernel.left
     if packed is None:
         return _strided(operand, slots, right)
-    source = _strided(operand, slots, right) if kernel.plan.packs_segments else None
-    return Packed(slots[packed], source)
+    source = _strided(operand, slots, right) if packed.by_segment else None
+    return Packed(slots[packed.place], source)
 
 
 def _strided(operand: kernels.Operand, slots: Mapping[Place, int], right: bool) -> Operand:

@@ -50,11 +50,16 @@ class Operand:
 class Packed:
     """The buffer of an operand's packed form.
 
-    `source` is the operand itself where a product packs it, segment by segment, before its use.
+    It holds all of it; or the segment in hand, which the product itself packs from `source`.
     """
 
     slot: int
     source: Operand | None = None
+
+    @property
+    def by_segment(self) -> bool:
+        """Whether the product packs it, segment by segment."""
+        return self.source is not None
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def side_b(plan: MatmulPlan) -> Side:
 def emit_pack(module: Value, side: Side, operand: Operand, slot: int, name: str) -> Value:
     """The kernel `name` that packs a whole operand into buffer `slot`."""
     kernel, b = e.kernel(module, name)
-    pack_blocks(b, side, Packed(slot, operand), kernel.args, (0, side.plan.depth.pieces))
+    pack_blocks(b, side, operand, Packed(slot), kernel.args, (0, side.plan.depth.pieces))
     b.ret_void()
     return kernel
 
@@ -97,6 +102,7 @@ def emit_pack(module: Value, side: Side, operand: Operand, slot: int, name: str)
 def pack_blocks(
     b: Value,
     side: Side,
+    operand: Operand,
     packed: Packed,
     arguments: Sequence[Value],
     blocks: tuple[Value | int, Value | int],
@@ -105,8 +111,7 @@ def pack_blocks(
 
     `arguments` are those of the kernel: the table, the thread and how many there are.
     """
-    plan, cut, operand = side.plan, side.cut, packed.source
-    assert operand is not None
+    plan, cut = side.plan, side.cut
     table, thread, threads = arguments
     first_block, behind = map(e.as_i64, blocks)
     scalar = e.element_type(plan.dtype)
@@ -127,23 +132,25 @@ def pack_blocks(
         block = e.add(b, first_block, e.div(b, outside, plan.batches))
         first = e.mul(b, part, chunk)
         count = e.minimum(b, chunk, b.sub(e.piece_size(b, plan.depth, block), first))
-        panel = packed_panel(b, side, batch, block, piece)
+        panel = packed_panel(b, side, packed, batch, block, piece)
         inside = e.mul(b, first, e.mul(b, e.piece_size(b, cut, piece), side.grain))
         to = e.element(b, target, e.add(b, panel, inside), scalar)
         depth = e.add(b, e.piece_start(b, plan.depth, block), first)
         if operand.outer_stride == 1:
-            later = packed_panel(b, side, batch, block, e.add(b, piece, _PANELS_AHEAD))
+            later = packed_panel(b, side, packed, batch, block, e.add(b, piece, _PANELS_AHEAD))
             later = e.element(b, target, e.add(b, later, inside), scalar)
             for byte in range(0, chunk * cut.size * side.grain * plan.dtype.itemsize, CACHE_LINE):
                 e.prefetch(b, e.element(b, later, byte, e.I8), write=True)
         copy_panel(b, side, operand, source, to, (batch, piece, depth, count))
 
 
-def packed_panel(b: Value, side: Side, batch: Value, block: Value, piece: Value) -> Value:
+def packed_panel(
+    b: Value, side: Side, packed: Packed, batch: Value, block: Value, piece: Value
+) -> Value:
     """Where in the packed operand a panel begins, in elements."""
-    plan = side.plan
-    above = e.add(b, e.mul(b, batch, plan.packed_depth), e.piece_start(b, plan.depth, block))
-    if plan.packs_segments:
+    plan, depth = side.plan, side.plan.packed_depth(packed.by_segment)
+    above = e.add(b, e.mul(b, batch, depth), e.piece_start(b, plan.depth, block))
+    if packed.by_segment:
         first = e.mul(b, e.div(b, block, plan.segment), plan.segment)
         above = b.sub(above, e.piece_start(b, plan.depth, first))
     before = e.mul(b, e.piece_start(b, side.cut, piece), side.grain)
