@@ -7,11 +7,18 @@ wants more channels than random graphs have; test_winograd.py has its cases.)
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_engines_agree import DTYPES, check_random
 
+import ranvier as rv
 from ranvier.engines.native import (
     contraction_plan,
     convolution_plan,
@@ -22,6 +29,7 @@ from ranvier.engines.native import (
 from ranvier.engines.native import program as native
 from ranvier.engines.native.emit import cascade
 from ranvier.engines.native.host import host
+from ranvier.engines.native.kernels import MatmulKernel
 
 LIMITS = {
     lower: {"LONG_REDUCTION": 16, "LONG_DEPTH": 16, "FEW_TILES": 1 << 20, "LONG_STATISTICS": 64},
@@ -47,7 +55,7 @@ def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, values in LIMITS.items():
         for name, value in values.items():
             monkeypatch.setattr(module, name, value)
-    small = replace(host(), l1_bytes=512, l2_bytes=2048)
+    small = replace(host(), l1_bytes=512, l2_bytes=512)
     monkeypatch.setattr(native, "host", lambda: small)
     monkeypatch.setenv("RANVIER_CACHE", "")
 
@@ -55,6 +63,63 @@ def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_random_graphs(dtype: str) -> None:
     check_random("native", dtype, examples=40)
+
+
+@st.composite
+def matrices(draw: Callable[[Any], Any], *shape: int) -> np.ndarray:
+    """Small whole numbers, whose sums of products are exact; in memory perhaps transposed."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    array = rng.integers(-3, 4, shape)
+    if draw(st.booleans()):
+        array = np.ascontiguousarray(array.swapaxes(-1, -2)).swapaxes(-1, -2)
+    return array
+
+
+@st.composite
+def products(draw: Callable[[Any], Any]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """One or two left operands, and one or two right ones; each left one meets each right one."""
+    batch = draw(st.sampled_from([(), (), (2,)]))
+    m, k, n = (draw(st.integers(5, 48)) for _ in range(3))
+    lefts = [draw(matrices(*batch, m, k)) for _ in range(draw(st.integers(1, 2)))]
+    return lefts, [draw(matrices(*batch, k, n)) for _ in range(draw(st.integers(1, 2)))]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_random_products(dtype: str) -> None:
+    """All products of some matrices, and a product of those; many share an operand's panels."""
+    packed: Counter[bool] = Counter()
+
+    @settings(max_examples=60, deadline=None)
+    @given(products(), st.integers(1, 4))
+    def check(operands: tuple[list[np.ndarray], list[np.ndarray]], threads: int) -> None:
+        def leaf(array: np.ndarray) -> tuple[rv.Tensor, rv.Tensor]:
+            """An input that lies as the array does, and the matrix."""
+            turned = array.strides[-1] != array.itemsize and array.shape[-1] > 1
+            shape = array.swapaxes(-1, -2).shape if turned else array.shape
+            x = rv.input(shape, dtype=dtype)
+            return x, rv.swapaxes(x, -1, -2) if turned else x
+
+        leaves = [[(*leaf(array), array) for array in side] for side in operands]
+        inputs, arrays = {}, {}
+        for number, (x, matrix, array) in enumerate((*leaves[0], *leaves[1])):
+            inputs[f"x{number}"] = x
+            lying = array if x is matrix else array.swapaxes(-1, -2)
+            arrays[f"x{number}"] = np.ascontiguousarray(lying, dtype=dtype)
+        found = [a @ b for _, a, _ in leaves[0] for _, b, _ in leaves[1]]
+        expected = [a @ b for *_, a in leaves[0] for *_, b in leaves[1]]
+        found.append(rv.swapaxes(found[0], -1, -2) @ found[-1])
+        expected.append(expected[0].swapaxes(-1, -2) @ expected[-1])
+        outputs = {f"y{i}": y for i, y in enumerate(found)}
+        program = rv.compile(inputs, outputs, engine="native", threads=threads)
+        for result, want in zip(program(steps=2, **arrays).values(), expected, strict=True):
+            np.testing.assert_array_equal(result, np.stack([want, want]))
+        for kernel in program.schedule.sequenced.kernels:
+            if isinstance(kernel, MatmulKernel):
+                sides = kernel.packed_left, kernel.packed_right
+                packed.update(side.by_segment for side in sides if side is not None)
+
+    check()
+    assert min(packed[True], packed[False]) > 20, packed
 
 
 @pytest.mark.slow
