@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 import ranvier as rv
-from ranvier.engines.native.context import ENTRY, Slot, new_counters
+from ranvier.engines.native.context import ENTRY, Slot, new_context, new_counters
 from ranvier.engines.native.emit.module import emit_program
 from ranvier.engines.native.jit import Loaded, compile_object, load
 from ranvier.engines.native.kernels import Kernel, Place
 from ranvier.engines.native.order import Sequenced
 from ranvier.engines.native.patterns import wire
 from ranvier.engines.native.program import NativeProgram
+from ranvier.engines.native.team import team
 from ranvier.engines.native.wiring import slots_of
 
 BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
@@ -31,8 +32,8 @@ __all__ = [
     "compiled",
     "contents",
     "kernel_shares",
-    "own_share",
     "restore",
+    "run_steps",
     "values",
 ]
 
@@ -103,7 +104,19 @@ def _bytes_of(program: NativeProgram, place: Place) -> np.ndarray:
     return np.ctypeslib.as_array((ctypes.c_uint8 * place.nbytes).from_address(address))
 
 
-def own_share(thread: int, threads: int) -> np.ndarray:
+def run_steps(
+    loaded: Loaded, buffers: Sequence[np.ndarray], threads: int, steps: int = 1, counted: int = 1
+) -> None:
+    """Run steps of emitted code over its buffers, of whose kernels so many have counters."""
+    context, counters = new_context(len(buffers)), new_counters(counted, threads)
+    counters.fill(0)
+    context[Slot.STEPS], context[Slot.COUNTERS] = steps, counters.ctypes.data
+    for number, buffer in enumerate(buffers):
+        context[Slot.BUFFERS + 2 * number] = buffer.ctypes.data
+    team().run(loaded.address(ENTRY), context, threads)
+
+
+def _own_share(thread: int, threads: int) -> np.ndarray:
     """The counters of a kernel, by which a thread finds nothing to do beside its own share."""
     counters = new_counters(1, threads)
     counters.fill(ALL_TAKEN)
@@ -113,7 +126,7 @@ def own_share(thread: int, threads: int) -> np.ndarray:
 
 def _run_alone(loaded: Loaded, context: np.ndarray, thread: int, threads: int) -> None:
     """Do one thread's share of a step of one kernel; the barriers stand open."""
-    counters = own_share(thread, threads)
+    counters = _own_share(thread, threads)
     context[Slot.THREADS], context[Slot.STEPS] = threads, 1
     context[Slot.COUNTERS] = counters.ctypes.data
     context[Slot.STOP] = context[Slot.LAST] = 0

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from llvmlite import ir
+from networks import run_steps
 
-from ranvier.engines.native.context import ENTRY, Slot, new_context, new_counters
+from ranvier.engines.native.context import ENTRY
 from ranvier.engines.native.contraction_plan import Cut, MatmulPlan, plan_matmul
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.contraction import EPILOGUE_TYPE, Epilogue, emit_matmul
@@ -18,7 +19,6 @@ from ranvier.engines.native.emit.microkernel import microkernel
 from ranvier.engines.native.emit.pack import Operand, Packed, emit_pack, side_a, side_b
 from ranvier.engines.native.host import Host, example_host, host
 from ranvier.engines.native.jit import assembly, compile_object, load
-from ranvier.engines.native.team import team
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph.leaves import aligned_empty
 
@@ -96,12 +96,7 @@ def multiply(
             sizes = (*packed_sizes, max(1, plan.partial_size))
             c = aligned(plan.batches * plan.m * plan.n, plan.dtype)
             buffers = [a, b, *(aligned(size, plan.dtype) for size in sizes), c]
-            context, counters = new_context(len(buffers)), new_counters(1, threads)
-            counters.fill(0)
-            context[Slot.STEPS], context[Slot.COUNTERS] = 1, counters.ctypes.data
-            for number, buffer in enumerate(buffers):
-                context[Slot.BUFFERS + 2 * number] = buffer.ctypes.data
-            team().run(program.address(ENTRY), context, threads)
+            run_steps(program, buffers, threads)
             yield c.reshape(*plan.batch, plan.m, plan.n)
 
 
@@ -201,8 +196,8 @@ def test_threads_pack_each_segment_together(left: bool, right: bool) -> None:
         random((2, 70, 93) if right else (2, 93, 70)),
     )
     a, b = a.swapaxes(1, 2) if left else a, b.swapaxes(1, 2) if right else b
-    plan = replace(plan_matmul((2,), 60, 70, 93, FLOAT32, host()), depth=Cut(93, 5), row_block=2)
-    plan = replace(plan, segment=2)
+    plan = plan_matmul((2,), 60, 70, 93, FLOAT32, host())
+    plan = replace(plan, depth=Cut(93, 5), segment=2, row_block=2)
     assert plan.packs_segments
     whole, *others = (c.copy() for c in multiply(a, b, plan, "ab", (1, 2, 3, 4, 50)))
     assert np.isfinite(whole).all()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -65,18 +65,19 @@ def test_random_graphs(dtype: str) -> None:
     check_random("native", dtype, examples=40)
 
 
+Matrix: TypeAlias = tuple[np.ndarray, bool]
+"""Small whole numbers, whose sums of products are exact; and whether memory has them transposed."""
+
+
 @st.composite
-def matrices(draw: Callable[[Any], Any], *shape: int) -> np.ndarray:
-    """Small whole numbers, whose sums of products are exact; in memory perhaps transposed."""
+def matrices(draw: Callable[[Any], Any], *shape: int) -> Matrix:
+    """Draw a matrix, or a batch of them."""
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
-    array = rng.integers(-3, 4, shape)
-    if draw(st.booleans()):
-        array = np.ascontiguousarray(array.swapaxes(-1, -2)).swapaxes(-1, -2)
-    return array
+    return rng.integers(-3, 4, shape), draw(st.booleans())
 
 
 @st.composite
-def products(draw: Callable[[Any], Any]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def products(draw: Callable[[Any], Any]) -> tuple[list[Matrix], list[Matrix]]:
     """One or two left operands, and one or two right ones; each left one meets each right one."""
     batch = draw(st.sampled_from([(), (), (2,)]))
     m, k, n = (draw(st.sampled_from((5, 16, 23, 33, 48))) for _ in range(3))
@@ -92,22 +93,21 @@ def test_random_products(dtype: str) -> None:
     @seed(0)  # the same ones every time, so that they are known to be of all kinds
     @settings(max_examples=60, deadline=None, database=None)
     @given(products(), st.integers(1, 4))
-    def check(operands: tuple[list[np.ndarray], list[np.ndarray]], threads: int) -> None:
-        def leaf(array: np.ndarray) -> tuple[rv.Tensor, rv.Tensor]:
-            """An input that lies as the array does, and the matrix."""
-            turned = array.strides[-1] != array.itemsize and array.shape[-1] > 1
-            shape = array.swapaxes(-1, -2).shape if turned else array.shape
-            x = rv.input(shape, dtype=dtype)
-            return x, rv.swapaxes(x, -1, -2) if turned else x
+    def check(operands: tuple[list[Matrix], list[Matrix]], threads: int) -> None:
+        inputs: dict[str, rv.Tensor] = {}
+        arrays: dict[str, np.ndarray] = {}
 
-        leaves = [[(*leaf(array), array) for array in side] for side in operands]
-        inputs, arrays = {}, {}
-        for number, (x, matrix, array) in enumerate((*leaves[0], *leaves[1])):
-            inputs[f"x{number}"] = x
-            lying = array if x is matrix else array.swapaxes(-1, -2)
-            arrays[f"x{number}"] = np.ascontiguousarray(lying, dtype=dtype)
-        found = [a @ b for _, a, _ in leaves[0] for _, b, _ in leaves[1]]
-        expected = [a @ b for *_, a in leaves[0] for *_, b in leaves[1]]
+        def matrix(numbers: np.ndarray, turned: bool) -> rv.Tensor:
+            """A view of an input of its own, as which the numbers lie in memory."""
+            name = f"x{len(inputs)}"
+            lying = numbers.swapaxes(-1, -2) if turned else numbers
+            arrays[name] = np.ascontiguousarray(lying, dtype=dtype)
+            inputs[name] = rv.input(lying.shape, dtype=dtype)
+            return rv.swapaxes(inputs[name], -1, -2) if turned else inputs[name]
+
+        lefts, rights = ([matrix(*drawn) for drawn in side] for side in operands)
+        found = [a @ b for a in lefts for b in rights]
+        expected = [a @ b for a, _ in operands[0] for b, _ in operands[1]]
         found.append(rv.swapaxes(found[0], -1, -2) @ found[-1])
         expected.append(expected[0].swapaxes(-1, -2) @ expected[-1])
         outputs = {f"y{i}": y for i, y in enumerate(found)}

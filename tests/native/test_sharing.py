@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from llvmlite import ir
+from networks import run_steps
 
 import ranvier as rv
-from ranvier.engines.native.context import ENTRY, Slot, new_context, new_counters
+from ranvier.engines.native.context import ENTRY
 from ranvier.engines.native.contraction_plan import MANY_PARTS
 from ranvier.engines.native.emit import builder as e
 from ranvier.engines.native.emit.main import Call, emit_main
@@ -16,7 +17,6 @@ from ranvier.engines.native.host import host
 from ranvier.engines.native.jit import compile_object, load
 from ranvier.engines.native.kernels import ConvolutionKernel, MatmulKernel, WinogradKernel
 from ranvier.engines.native.program import NativeProgram
-from ranvier.engines.native.team import team
 
 UNITS, TURNS, STEPS = 37, 3, 5
 PATIENCE = 1 << 33
@@ -26,12 +26,8 @@ PATIENCE = 1 << 33
 def run(module: ir.Module, kernels: list[ir.Function], threads: int, buffer: np.ndarray) -> None:
     """Run a step of kernels that have counters over one buffer, `STEPS` times."""
     emit_main(module, host(), [Call(k, (0,), barrier=True, counters=True) for k in kernels])
-    context, counters = new_context(1), new_counters(len(kernels), threads)
-    counters.fill(0)
-    context[Slot.BUFFERS], context[Slot.STEPS] = buffer.ctypes.data, STEPS
-    context[Slot.COUNTERS] = counters.ctypes.data
     with load(compile_object(str(module), host()), [ENTRY]) as program:
-        team().run(program.address(ENTRY), context, threads)
+        run_steps(program, [buffer], threads, STEPS, counted=len(kernels))
 
 
 def count(b: ir.IRBuilder, base: ir.Value, at: ir.Value) -> None:
