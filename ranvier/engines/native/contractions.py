@@ -86,11 +86,10 @@ class Contractions:
 
     def __post_init__(self) -> None:
         """Plan all matrix products, to know which panels they share."""
-        for draft in self.places.grouping.drafts:
-            if draft.kind != "contraction" or not isinstance(draft.product.op, MatMul):
-                continue
-            if draft.product.size:
-                product = self._products[draft.product] = self._plan(draft.product)
+        drafts = self.places.grouping.drafts
+        for node in (draft.product for draft in drafts if draft.kind == "contraction"):
+            if isinstance(node.op, MatMul) and node.size:
+                product = self._products[node] = self._plan(node)
                 self._uses.update(panels for panels in product.packed if panels is not None)
 
     def add(self, i: int, draft: Draft, body: Body) -> None:
