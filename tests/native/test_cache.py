@@ -25,7 +25,7 @@ def cache(tmp_path: Path) -> Cache:
 
 def entry(cache: Cache) -> Path:
     assert cache.folder is not None
-    (found,) = cache.folder.iterdir()
+    (found,) = cache.folder.glob("*.object")
     return found
 
 
@@ -127,11 +127,11 @@ def test_the_number_of_entries_is_capped(
         cache.write(f"{i:064x}", PAYLOAD)
         path = tmp_path / f"{i:064x}.object"
         os.utime(path, (i, i))
-    assert sorted(path.name[63] for path in tmp_path.iterdir()) == ["2", "3", "4"]
+    assert sorted(path.name[63] for path in tmp_path.glob("*.object")) == ["2", "3", "4"]
 
 
 def test_abandoned_files_are_swept(cache: Cache, tmp_path: Path) -> None:
-    old, young = tmp_path / "old.part", tmp_path / "young.part"
+    old, young = tmp_path / "tmpold.part", tmp_path / "tmpyoung.part"
     for path in (old, young):
         path.write_bytes(b"x")
     os.utime(old, (1000, 1000))

@@ -1,18 +1,19 @@
 """Compiled programs kept on disk, so that no process compiles what another has compiled.
 
-An entry is a file named by its key: a magic number, the key, the SHA-256 of the payload, and
-the payload: an object file, or how a step uses one. It is written under another name and renamed,
-and verified whole before it is used; whatever is truncated, altered or foreign is deleted and
-compiled anew. The folder belongs to the user alone, since who can write object files there can run
-code here.
+An entry is a file named by its key: a magic number, the key, the HMAC-SHA256 of the payload under
+a secret of the user's, and the payload: an object file, or how a step uses one. It is written under
+another name and renamed, and verified whole before it is used; whatever is truncated, altered or
+foreign is deleted and compiled anew. Folder, entries and secret are the user's alone, since who
+can make the cache load an object file can run code here.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import hmac
 import os
-import stat
+import re
 import sys
 import tempfile
 import time
@@ -26,16 +27,21 @@ import ml_dtypes
 import numpy as np
 
 from ranvier.engines.native.host import Host
+from ranvier.engines.native.private import private_folder, read_private, secret
 from ranvier.errors import CacheError
 
-_MAGIC = b"RANVIER1"
+_MAGIC = b"RANVIER2"
 _DIGEST = hashlib.sha256().digest_size
-_HEADER = len(_MAGIC) + 2 * _DIGEST
+_SIGNED = len(_MAGIC) + _DIGEST
+"""The length of the magic number and the key; the signature of key and payload follows."""
+_HEADER = _SIGNED + _DIGEST
 _LIMIT = 512 << 20
 _MOST = 10_000
 """Entries in a folder, all of which are looked at when one is written."""
 _ABANDONED = 3600.0
 """Seconds after which an unfinished file counts as left over by a process that died."""
+_OURS = re.compile(r"[0-9a-f]{64}\.\w+|tmp\w+\.part")
+"""The names of entries, finished or not; nothing else in a folder is ever deleted."""
 
 
 class Cache:
@@ -83,7 +89,7 @@ class Cache:
             return None
         path = self._path(key)
         try:
-            payload = _unpack(key, path.read_bytes())
+            payload = _unpack(key, read_private(path), secret(self.folder))
             with suppress(OSError):
                 os.utime(path)  # the time of last use, by which entries are dropped
             return payload
@@ -102,12 +108,13 @@ class Cache:
         if self.folder is None or len(payload) > self._limit // 2:
             return
         try:
+            entry = _pack(key, payload, secret(self.folder))
             descriptor, temporary = tempfile.mkstemp(dir=self.folder, suffix=".part")
-        except OSError:
+        except (OSError, CacheError):
             return
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(_pack(key, payload))
+                file.write(entry)
             Path(temporary).replace(self._path(key))
         except OSError:
             with suppress(OSError):
@@ -127,7 +134,7 @@ class Cache:
         assert self.folder is not None
         entries = []
         with suppress(OSError), os.scandir(self.folder) as files:
-            for file in files:
+            for file in (each for each in files if _is_ours(each.name)):
                 with suppress(OSError):
                     status = file.stat(follow_symlinks=False)
                     entries.append((status.st_mtime, status.st_size, file.path))
@@ -214,18 +221,31 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
-def _pack(key: str, payload: bytes) -> bytes:
-    return _MAGIC + bytes.fromhex(key) + hashlib.sha256(payload).digest() + payload
+def _pack(key: str, payload: bytes, own: bytes) -> bytes:
+    head = _MAGIC + bytes.fromhex(key)
+    return head + _signature(key, payload, own) + payload
 
 
-def _unpack(key: str, entry: bytes) -> bytes:
-    """The payload of an entry; raises CacheError unless it is whole and belongs to `key`."""
-    payload = entry[_HEADER:]
-    if entry[: len(_MAGIC)] != _MAGIC:
+def _unpack(key: str, entry: bytes, own: bytes) -> bytes:
+    """The payload of an entry; raises CacheError unless it is whole, ours, and that of `key`."""
+    head, signature, payload = entry[:_SIGNED], entry[_SIGNED:_HEADER], entry[_HEADER:]
+    if head[: len(_MAGIC)] != _MAGIC:
         raise CacheError("the cache entry has another format")
-    if entry != _pack(key, payload):
-        raise CacheError("the cache entry is damaged or belongs to another program")
+    right = hmac.compare_digest(signature, _signature(key, payload, own))
+    if not right or head != _MAGIC + bytes.fromhex(key):
+        raise CacheError("the cache entry is damaged, or another program's or user's")
     return payload
+
+
+def _signature(key: str, payload: bytes, own: bytes) -> bytes:
+    """What only this user can say of a payload and its key."""
+    digest = hmac.new(own, bytes.fromhex(key), "sha256")
+    digest.update(payload)
+    return digest.digest()
+
+
+def _is_ours(name: str) -> bool:
+    return _OURS.fullmatch(name) is not None
 
 
 def _private_folder(setting: str | None) -> Path | None:
@@ -234,18 +254,9 @@ def _private_folder(setting: str | None) -> Path | None:
         return None
     try:
         folder = (Path(setting) if setting else _user_folder()) / "objects"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
-        if not stat.S_ISDIR(status.st_mode):
-            return None
-        if hasattr(os, "geteuid"):
-            if status.st_uid != os.geteuid():
-                return None
-            if stat.S_IMODE(status.st_mode) & 0o077:
-                folder.chmod(0o700)
+        return folder if private_folder(folder, _is_ours) else None
     except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         return None
-    return folder
 
 
 def _user_folder() -> Path:
