@@ -27,6 +27,7 @@ from ranvier.training.callbacks import Callback, Convergence, EarlyStopping, Tim
 from ranvier.training.history import History
 from ranvier.training.reporting import write_report
 from ranvier.training.run import STATE, RunFolder
+from ranvier.wording import counted, duration
 
 RUNS = Path("runs")
 
@@ -111,7 +112,9 @@ def command(
         raise
     test = ready.model.evaluate(ready.data.test)
     title = f"{recipe.title} on {dataset.name}"
-    report = write_report(ready.model, ready.data, run, title, history, test, shlex.join(given))
+    report = write_report(
+        ready.model, ready.data, run.path, title=title, command=shlex.join(given), measured=test
+    )
     seconds = perf_counter() - started
     result = {f"test_{key}": value for key, value in test.items()}
     if "accuracy" in test:
@@ -164,7 +167,7 @@ def _lines(
     stopped = f" ({history.stopped})" if history.stopped else ""
     return [
         f"test    {'   '.join(shown)}",
-        f"time    {len(history)} epochs, {seconds:.1f} s in all{stopped}",
+        f"time    {counted(len(history), 'epoch')}, {duration(seconds)} in all{stopped}",
         f"run     {run}",
         f"report  {report}",
     ]

@@ -15,12 +15,16 @@ import numpy as np
 from ranvier.records import dataclass
 
 _WIDTH, _HEIGHT = 460, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 62, 14, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 66, 22, 36
 _TICKS = 6
 _MOST_POINTS = 30
 """Curves of up to so many epochs have a point for each."""
 
-_COLOURS = ("var(--first)", "var(--second)")
+_FIRST, _SECOND = "var(--first)", "var(--second)"
+_COLOURS = {"training": _FIRST, "validation": _SECOND}
+"""A series has the same colour in every chart, whether or not the other is there."""
+_LETTER = 7.5
+"""The room for a letter of a legend, also in the larger type of narrow screens."""
 _NEAR = 12
 """Labels that are closer than this are moved apart."""
 
@@ -42,9 +46,10 @@ class Axis:
 
 
 def curves(epochs: Sequence[int], series: Series) -> str:
-    """Return a figure of one quantity over epochs: training and validation in one frame.
+    """Return a figure of one quantity over epochs: "training" and "validation" in one frame.
 
-    None and NaN are gaps; a value at the end of each curve says where it has come to.
+    None and NaN are gaps; a value at the end of each curve says where it has come to. A legend
+    says which curve is which, unless there is none but that of training.
     """
     columns = {
         label: [math.nan if v is None else float(v) for v in values]
@@ -55,18 +60,18 @@ def curves(epochs: Sequence[int], series: Series) -> str:
     up = _axis(finite, _HEIGHT - _BOTTOM, _TOP, 0.06)
     parts = _frame(across, up, "epoch", whole=True)
     ends: list[tuple[float, str, str]] = []
-    for (_, values), colour in zip(columns.items(), _COLOURS, strict=False):
+    for label, values in columns.items():
         points = [
             (across.at(x), up.at(y)) if math.isfinite(y) else None
             for x, y in zip(epochs, values, strict=True)
         ]
-        parts += _line(points, colour)
+        parts += _line(points, _COLOURS[label])
         shown = [y for y in values if math.isfinite(y)]
         if shown:
-            ends.append((up.at(shown[-1]), f"{shown[-1]:.4g}", colour))
+            ends.append((up.at(shown[-1]), _brief(shown[-1]), _COLOURS[label]))
     parts += _ends(ends)
-    if len(columns) > 1:
-        parts += _legend(list(columns))
+    if list(columns) != ["training"]:
+        parts += _legend({label: _COLOURS[label] for label in columns})
     return _svg(parts)
 
 
@@ -77,12 +82,14 @@ def scatter(predicted: np.ndarray, true: np.ndarray) -> str:
     up = _axis(both, _HEIGHT - _BOTTOM, _TOP, 0.04)
     parts = _frame(across, up, "true", whole=False)
     low, high = min(both), max(both)
-    parts += _line([(across.at(v), up.at(v)) for v in (low, high)], _COLOURS[1])
+    parts += _line([(across.at(v), up.at(v)) for v in (low, high)], _SECOND)
     parts += [
         f'<circle cx="{across.at(float(x)):.1f}" cy="{up.at(float(y)):.1f}" r="1.8" '
-        f'fill="{_COLOURS[0]}" fill-opacity="0.4"/>'
+        f'fill="{_FIRST}" fill-opacity="0.4"/>'
         for x, y in zip(true, predicted, strict=True)
     ]
+    parts += _legend({"a test sample": _FIRST, "both agree": _SECOND})
+    parts.append(_text(0, _TOP - 1, "predicted", "start"))
     return _svg(parts)
 
 
@@ -152,12 +159,19 @@ def _ends(ends: list[tuple[float, str, str]]) -> list[str]:
     return [_text(_WIDTH - _RIGHT + 8, y + 4, text, "start", colour) for y, text, colour in ordered]
 
 
-def _legend(labels: Sequence[str]) -> list[str]:
-    """The names of the curves in a line above the numbers of epochs."""
-    parts = []
-    for number, (label, colour) in enumerate(zip(labels, _COLOURS, strict=False)):
-        x = _WIDTH - _RIGHT - 170 + 85 * number
-        parts.append(f'<circle cx="{x}" cy="{_TOP - 5}" r="4" fill="{colour}"/>')
+def _brief(value: float) -> str:
+    """Four digits, or fewer where the number needs a power of ten."""
+    text = f"{value:.4g}"
+    return f"{value:.2g}" if "e" in text else text
+
+
+def _legend(colours: Mapping[str, str]) -> list[str]:
+    """The names of the series and their colours, in a line above the figure, to the right."""
+    parts: list[str] = []
+    x = float(_WIDTH - _RIGHT)
+    for label, colour in reversed(list(colours.items())):
+        x -= _LETTER * len(label) + 26
+        parts.append(f'<circle cx="{x:.1f}" cy="{_TOP - 5}" r="4" fill="{colour}"/>')
         parts.append(_text(x + 9, _TOP - 1, label, "start"))
     return parts
 

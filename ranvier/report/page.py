@@ -11,19 +11,14 @@ from typing import Any
 import numpy as np
 
 from ranvier.nn.module import TIMES
+from ranvier.report.classes import confusion, each_class, mistakes
 from ranvier.report.figures import curves, scatter
-from ranvier.report.pictures import data_uri, filter_rows
-from ranvier.report.report import Mistake, Report
-
-_NUMBERED = 20
-"""Confusion matrices of up to so many classes show their numbers."""
-_MOST_CLASSES = 100
-"""Of more classes, those with the most mistakes are drawn: the page grows with the square."""
+from ranvier.report.learned import filters, reconstructions
+from ranvier.report.markup import cards, dotted, section, table
+from ranvier.report.report import Report
+from ranvier.wording import counted, duration
 
 _WORDS = {
-    "test_error": "test error",
-    "test_accuracy": "test accuracy",
-    "test_loss": "test loss",
     "test_mean_absolute_error": "mean absolute error",
     "test_r2": "R², variance explained",
 }
@@ -37,11 +32,12 @@ def render(report: Report) -> str:
         _head(report),
         _curves(report),
         _speed(report),
-        _confusion(report),
-        _mistakes(report),
+        confusion(report),
+        each_class(report),
+        mistakes(report),
         _scatter(report),
-        _reconstructions(report),
-        _filters(report),
+        reconstructions(report),
+        filters(report),
         _network(report),
         _settings(report),
     ]
@@ -51,21 +47,18 @@ def render(report: Report) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(report.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         f"{body}\n<footer>Written by Ranvier. The numbers behind the curves stand in "
-        "<code>history.jsonl</code> beside this file.</footer>\n</body>\n</html>\n"
+        "<code>history.jsonl</code> of the run.</footer>\n</body>\n</html>\n"
     )
-
-
-def _section(title: str, content: str, note: str = "") -> str:
-    shown = f'<p class="note">{note}</p>\n' if note else ""
-    return f"<section>\n<h2>{escape(title)}</h2>\n{shown}{content}\n</section>"
 
 
 def _head(report: Report) -> str:
-    figures = "".join(
-        f'<div class="figure"><b>{_value(key, value)}</b><span>{_words(key)}</span></div>'
-        for key, value in report.headline.items()
+    facts = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in report.facts.items()
     )
-    return f'<h1>{escape(report.title)}</h1>\n<div class="headline">{figures}</div>'
+    shown = f'<dl class="facts">{facts}</dl>\n' if facts else ""
+    results = cards((_value(key, value), _words(key)) for key, value in report.headline.items())
+    return f"<h1>{escape(report.title)}</h1>\n{shown}{results}"
 
 
 def _curves(report: Report) -> str:
@@ -74,15 +67,14 @@ def _curves(report: Report) -> str:
     epochs = [int(record["epoch"]) for record in report.history]
     charts = []
     for key in _drawn(report.history):
-        series = {"training": [record.get(key) for record in report.history]}
-        beside = [record.get(f"validation_{key}") for record in report.history]
-        if any(value is not None for value in beside):
-            series["validation"] = beside
-        if all(value is None for value in series["training"]):
-            del series["training"]
+        columns = {
+            label: [record.get(prefix + key) for record in report.history]
+            for label, prefix in (("training", ""), ("validation", "validation_"))
+        }
+        series = {label: c for label, c in columns.items() if any(v is not None for v in c)}
         name = key.replace("_", " ")
         charts.append(f'<div class="chart"><h3>{escape(name)}</h3>{curves(epochs, series)}</div>')
-    return _section("Learning curves", f'<div class="charts">{"".join(charts)}</div>')
+    return section("Learning curves", f'<div class="charts">{"".join(charts)}</div>')
 
 
 def _drawn(history: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -98,186 +90,81 @@ def _drawn(history: Sequence[Mapping[str, Any]]) -> list[str]:
 def _speed(report: Report) -> str:
     if not report.seconds:
         return ""
-    figures = [(f"{sum(report.seconds):.1f} s", f"for {len(report.seconds)} epochs")]
-    figures.append((f"{float(np.median(report.seconds)):.2f} s", "an epoch, median"))
+    median = duration(float(np.median(report.seconds)))
+    count = len(report.seconds)
+    each = f"for {counted(count, 'epoch')}" + (f", {median} each (median)" if count > 1 else "")
+    figures = [(duration(sum(report.seconds)), each)]
     if report.samples_per_second is not None:
-        figures.append((f"{report.samples_per_second:,.0f}", "samples a second"))
+        figures.append((f"{report.samples_per_second:,.0f}", "training samples per second"))
+    note = "Time and samples per second include validation."
     if report.share_of_peak is not None:
         figures.append((f"{100 * report.share_of_peak:.0f} %", "of the processor's peak"))
-    shown = "".join(f'<div class="figure"><b>{b}</b><span>{s}</span></div>' for b, s in figures)
-    note = (
-        "Validation included. The peak is what a loop of multiply-adds in registers reached on "
-        "the same threads; only the arithmetic that training needs is counted."
-    )
-    return _section("Speed", f'<div class="headline">{shown}</div>', note)
-
-
-def _confusion(report: Report) -> str:
-    if report.confusion is None or not len(report.classes):
-        return ""
-    rows = _most_mistaken(report.confusion)
-    totals = np.maximum(report.confusion.sum(1, keepdims=True), 1e-12)
-    matrix = report.confusion[np.ix_(rows, rows)]
-    shares = matrix / totals[rows]
-    names = [escape(str(report.classes[row])) for row in rows]
-    numbered = len(names) <= _NUMBERED
-    lines = []
-    for i, name in enumerate(names):
-        cells = "".join(
-            _cell(float(matrix[i, j]), float(shares[i, j]), i == j, numbered, name, other)
-            for j, other in enumerate(names)
+        note += (
+            " The share of the peak is that of the training step alone: steps and a loop of "
+            "nothing but multiply-adds in registers were timed in turns, on as many threads; only "
+            "the arithmetic that the step needs is counted."
         )
-        lines.append(f"<tr>{f'<th>{name}</th>' if numbered else ''}{cells}</tr>")
-    head = ""
-    if numbered:
-        head = f"<thead><tr><th></th>{''.join(f'<th>{n}</th>' for n in names)}</tr></thead>"
-    kind = "confusion" if numbered else "confusion dense"
-    body = f"<tbody>{''.join(lines)}</tbody>"
-    table = f'<div class="scroll"><table class="{kind}">{head}{body}</table></div>'
-    note = "Rows are the true classes, columns what the network said, on the test data."
-    if len(rows) < len(report.classes):
-        note += f" Of {len(report.classes)} classes, the {len(rows)} with the most mistakes."
-    return _section("Confusion matrix", table, note)
-
-
-def _most_mistaken(matrix: np.ndarray) -> np.ndarray:
-    """The classes to draw, in their order."""
-    mistakes = matrix.sum(0) + matrix.sum(1) - 2 * np.diagonal(matrix)
-    return np.sort(np.argsort(-mistakes, kind="stable")[:_MOST_CLASSES])
-
-
-def _cell(
-    count: float, share: float, right: bool, numbered: bool, true: str, predicted: str
-) -> str:
-    colour = "--hit" if right else "--miss"
-    # Mistakes are few: their square root can be seen.
-    strength = 0.75 * share if right else 0.9 * float(np.sqrt(share))
-    text = f"{count:g}" if numbered and count else ""
-    title = f"{true} taken for {predicted}: {count:g}"
-    return f'<td style="background:rgba(var({colour}),{strength:.3f})" title="{title}">{text}</td>'
-
-
-def _mistakes(report: Report) -> str:
-    if not report.mistakes:
-        return ""
-    shown = "".join(_mistake(mistake) for mistake in report.mistakes)
-    note = "Test samples that the network was surest of and wrong about."
-    return _section("The worst mistakes", f'<div class="mistakes">{shown}</div>', note)
-
-
-def _mistake(mistake: Mistake) -> str:
-    if mistake.picture is not None:
-        sample = f'<img alt="test sample {mistake.row}" src="{data_uri(mistake.picture)}">'
-    else:
-        numbers = ", ".join(
-            f"{float(v):.4g}" for v in (() if mistake.values is None else mistake.values)
-        )
-        sample = f'<div class="values">row {mistake.row}: {numbers} …</div>'
-    return (
-        f'<div class="mistake">{sample}said <b>{escape(mistake.predicted)}</b>, '
-        f"{100 * mistake.probability:.1f} %<br>is <b>{escape(mistake.true)}</b></div>"
-    )
+        if report.share_of_peak > 1:
+            note += (
+                " It can pass 100 %: some products are computed with fewer multiplications than "
+                "are counted, and a shared processor changes its speed between the turns."
+            )
+    return section("Speed", cards(figures), note)
 
 
 def _scatter(report: Report) -> str:
     if report.scatter is None:
         return ""
     figure = f'<div class="charts"><div class="chart">{scatter(*report.scatter)}</div></div>'
-    return _section(
-        "Predicted and true", figure, "Numbers of the test data; the line is where both agree."
-    )
-
-
-def _reconstructions(report: Report) -> str:
-    if report.reconstructions is None:
-        return ""
-    rows = "".join(
-        "<div>"
-        + "".join(f'<img alt="{name} {i}" src="{data_uri(p)}">' for i, p in enumerate(each))
-        + "</div>"
-        for name, each in zip(("input", "output"), report.reconstructions, strict=True)
-    )
-    note = "Test pictures above, what the network makes of them below."
-    return _section(
-        "Reconstructions", f'<div class="scroll"><div class="pairs">{rows}</div></div>', note
-    )
-
-
-def _filters(report: Report) -> str:
-    shown = []
-    for path, weights in report.filters.items():
-        h, w, inputs, outputs = weights.shape
-        rows = "".join(
-            "<div>" + "".join(f'<img alt="" src="{data_uri(p)}">' for p in row) + "</div>"
-            for row in filter_rows(weights)
-        )
-        title = f"{path}: {outputs} filters of {h}{TIMES}{w} over {inputs} inputs"
-        shown.append(
-            f'<div class="filter"><h3>{escape(title)}</h3>'
-            f'<div class="scroll"><div class="filters">{rows}</div></div></div>'
-        )
-    if not shown:
-        return ""
-    note = (
-        "Red is positive, blue negative, white zero; a column for each filter, a row for each "
-        "input."
-    )
-    return _section("Learned filters", "".join(shown), note)
+    return section("Predicted and true", figure, "Numbers of the test set.")
 
 
 def _network(report: Report) -> str:
     if not report.summary:
         return ""
-    head = "".join(
-        f"<th{_number(i)}>{name}</th>"
-        for i, name in enumerate(("layer", "kind", "output", "parameters", "multiply-adds"))
-    )
-    lines = []
-    for row in report.summary:
-        shape = TIMES.join(str(n) for n in row["shape"])
-        cells = (
-            row["path"],
-            row["kind"],
-            shape,
+    head = ("layer", "output", "parameters", "multiply-adds")
+    rows = [
+        (
+            f"{row['path']} ({row['kind']})",
+            TIMES.join(str(n) for n in row["shape"]),
             f"{row['parameters']:,}",
             f"{row['multiply_adds']:,}",
         )
-        line = "".join(f"<td{_number(i)}>{escape(cell)}</td>" for i, cell in enumerate(cells))
-        lines.append(f"<tr>{line}</tr>")
+        for row in report.summary
+    ]
     totals = [f"{report.totals.get(key, 0):,}" for key in ("parameters", "multiply_adds")]
-    numbers = "".join(f'<td class="number">{total}</td>' for total in totals)
-    foot = f'<td colspan="3">in all, for one sample</td>{numbers}'
-    table = (
-        f'<div class="scroll"><table class="rows"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody><tfoot><tr>{foot}</tr></tfoot></table></div>"
-    )
-    return _section("The network", table)
-
-
-def _number(column: int) -> str:
-    return ' class="number"' if column > 2 else ""
+    return section("The network", table(head, rows, ("in all, for one sample", "", *totals)))
 
 
 def _settings(report: Report) -> str:
     if not report.settings:
         return ""
     rows = "".join(
-        f'<tr><th>{escape(name)}</th><td class="path">{escape(value)}</td></tr>'
+        f'<tr><th>{dotted(name)}</th><td class="path">{escape(value)}</td></tr>'
         for name, value in _flat(report.settings)
     )
-    table = f'<div class="scroll"><table class="rows">{rows}</table></div>'
+    content = f'<table class="rows settings">{rows}</table>'
     again = f"<p>Run it again: <code>{escape(report.command)}</code></p>" if report.command else ""
-    return _section("Settings", again + table)
+    return section("Settings", again + content)
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            found.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
-    return found
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Settings as names and texts: what is nested by dots, and what stands in a list by numbers."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [(name, value)]
+    if isinstance(value, Mapping):
+        parts = {str(key): each for key, each in value.items()}
+    elif isinstance(value, list | tuple) and any(isinstance(each, Mapping) for each in value):
+        parts = {str(number): each for number, each in enumerate(value, 1)}
+    else:
+        return [(name, json.dumps(value))]
+    return [
+        found
+        for key, each in parts.items()
+        for found in _flat(each, f"{name}.{key}" if name else key)
+    ]
 
 
 def _value(key: str, value: float) -> str:
@@ -287,4 +174,4 @@ def _value(key: str, value: float) -> str:
 
 
 def _words(key: str) -> str:
-    return escape(_WORDS.get(key, key.replace("_", " ")))
+    return _WORDS.get(key, key.replace("_", " "))

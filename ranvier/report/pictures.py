@@ -11,9 +11,11 @@ _NEGATIVE, _MIDDLE, _POSITIVE = (
     np.array(c, float) for c in ((0, 90, 181), (247,) * 3, (220, 50, 32))
 )
 """A diverging palette that colour-blind readers can tell apart."""
+_GAP = 128
+"""The grey between the inputs of a filter."""
 
-_MOST_INPUTS = 6
-_MOST_OUTPUTS = 32
+MOST_INPUTS, MOST_FILTERS = 6, 64
+"""Of more inputs or filters of a layer, the first ones are drawn."""
 
 
 def data_uri(picture: np.ndarray) -> str:
@@ -27,16 +29,18 @@ def data_uri(picture: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def filter_rows(weights: np.ndarray) -> list[list[np.ndarray]]:
-    """Return kernels [h, w, in, out] as pictures: a row for each input, a column an output.
+def filter_pictures(weights: np.ndarray) -> list[np.ndarray]:
+    """Return kernels [h, w, in, out] as a picture a filter: its inputs one below the other.
 
-    Colours run from the most negative weight over 0 to the most positive one of all kernels.
-    Of many inputs or outputs the first ones are shown.
+    Colours run from the most negative weight over 0 to the most positive one of all kernels
+    that are drawn, at most `MOST_INPUTS` of at most `MOST_FILTERS` filters.
     """
-    shown = weights[:, :, :_MOST_INPUTS, :_MOST_OUTPUTS].astype(np.float64)
+    shown = weights[:, :, :MOST_INPUTS, :MOST_FILTERS].astype(np.float64)
     largest = float(np.abs(shown).max()) or 1.0
     share = (shown / largest)[..., None]
     side = np.where(share < 0, _NEGATIVE, _POSITIVE)
-    colours = _MIDDLE + np.abs(share) * (side - _MIDDLE)
-    pixels = np.rint(colours).astype(np.uint8)
-    return [[pixels[:, :, i, o] for o in range(pixels.shape[3])] for i in range(pixels.shape[2])]
+    pixels = np.rint(_MIDDLE + np.abs(share) * (side - _MIDDLE)).astype(np.uint8)
+    height, width, inputs, count, _ = pixels.shape
+    spaced = np.full((count, inputs, height + 1, width, 3), _GAP, np.uint8)
+    spaced[:, :, :height] = pixels.transpose(3, 2, 0, 1, 4)
+    return list(spaced.reshape(count, -1, width, 3)[:, :-1])

@@ -28,8 +28,10 @@ class Report:
     """What is known of a run; sections without data are left out.
 
     headline: the results that are shown large; shares by names that end in error or accuracy.
+    facts: what is said below the title, such as date, version, machine, numbers of samples.
     history: a record for each epoch, with `x` and `validation_x` drawn together.
-    seconds: the time of each epoch. summary, totals: see `nn.summary`.
+    seconds: the time of each epoch. share_of_peak: of the training step, see `training.speed`.
+    summary, totals: see `nn.summary`.
     confusion: weights [true class, predicted class]. filters: weights [h, w, in, out] by path.
     reconstructions: pictures and what an autoencoder makes of them, uint8 [n, h, w, c].
     scatter: predicted and true numbers, [n].
@@ -37,6 +39,7 @@ class Report:
 
     title: str
     headline: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()
     seconds: Sequence[float] = ()
     samples_per_second: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -48,6 +48,7 @@ class Training:
         callbacks: Sequence[Callback],
         run: RunFolder | None,
         progress: Progress,
+        stamp: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.net = net
         self.objective = objective
@@ -66,6 +67,7 @@ class Training:
         self._callbacks = callbacks
         self._run = run
         self._progress = progress
+        self._stamp = stamp
         self._sums: dict[str, float] = {}
         self._rate = 0.0
         self._pace = Pace()
@@ -190,16 +192,19 @@ class Training:
         record = as_json(plain(record), "what callbacks have added to the record")
         self.epoch, self.position, self._sums = self.epoch + 1, 0, {}
         self.history.append(record)
-        self.timings.append({"epoch": self.epoch, "seconds": seconds, "samples": samples})
+        took = {"epoch": self.epoch, "seconds": seconds, "samples": samples}
+        self.timings.append({**took, **self._stamp()})
         self._progress.finish_epoch(record)
         if self._due(0.0):
             self._save()
 
-    def _earlier(self) -> list[dict[str, Any]]:
-        """Times of epochs that earlier processes have run."""
-        assert self._run is not None
+    def all_timings(self) -> list[dict[str, Any]]:
+        """Return the times of all epochs of the history, those of earlier processes included."""
+        if self._run is None:
+            return self.timings
         mine = {each["epoch"] for each in self.timings}
-        return [each for each in self._run.timings() if each.get("epoch") not in mine]
+        earlier = [each for each in self._run.timings() if each.get("epoch") not in mine]
+        return [*earlier, *self.timings]
 
     # ------------------------------------------------------------ checkpoints
 
@@ -214,7 +219,7 @@ class Training:
         began = perf_counter()
         self._run.save(self._checkpoint())
         if self.timings:
-            self._run.save_timings([*self._earlier(), *self.timings])
+            self._run.save_timings(self.all_timings())
         self._saved = perf_counter()
         self._saving = self._saved - began
 

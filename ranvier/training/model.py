@@ -36,6 +36,7 @@ from ranvier.training.feeds import Feed, InOrder, Resident, Streamed
 from ranvier.training.files import as_json
 from ranvier.training.history import History
 from ranvier.training.loop import Training
+from ranvier.training.machine import stamp
 from ranvier.training.objective import ONE, LossLike, MetricLike, objective
 from ranvier.training.progress import progress as shown_progress
 from ranvier.training.run import RunFolder
@@ -96,6 +97,10 @@ class Model:
         self.settings = Settings()
         self.epochs_done = 0
         """How many epochs the network has been trained for, in all calls of `fit`."""
+        self.history = History()
+        """What the last call of `fit` measured; of a loaded run, its history."""
+        self.timings: list[dict[str, Any]] = []
+        """When, how fast and on what machine each epoch of `history` was run."""
         self._outputs: dict[str, Shape] = {}
         self._programs: dict[tuple[Any, ...], Program] = {}
 
@@ -167,12 +172,14 @@ class Model:
                 callbacks=beside,
                 run=run,
                 progress=shown_progress(progress),
+                stamp=lambda: stamp(self.engine, self.options),
             )
             training.begin(self.epochs_done, saved)
             try:
                 return training.execute()
             finally:
                 self.epochs_done = training.epoch
+                self.history, self.timings = training.history, training.all_timings()
 
     def evaluate(
         self,
@@ -238,6 +245,18 @@ class Model:
         other files is refused with RunError.
         """
         saving.save(self, Path(path))
+
+    def write_report(self, path: str | Path, data: Any, *, title: str | None = None) -> Path:
+        """Write a report of the last training as one HTML file, and return its path.
+
+        path: the file, or a folder, which then holds `report.html`. data: a `Dataset`, or the
+        test set as a `Split` or a pair of arrays. title: the page's heading. What it shows: the
+        learning curves of the last `fit` (of a loaded run, its own), results on the test set,
+        the confusion matrix and the worst mistakes of a classifier, filters, speed, settings.
+        """
+        from ranvier.training.reporting import write_report
+
+        return write_report(self, data, path, title=title)
 
     def summary(self, *shapes: Sequence[int]) -> Summary:
         """Return layers, shapes, parameters, multiply-adds and memory; print it to read it.

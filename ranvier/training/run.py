@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -246,7 +247,19 @@ def _timing(line: bytes) -> dict[str, Any] | None:
     except (ValueError, TypeError, RecursionError):
         return None
     numbers = (found.get(key) for key in ("epoch", "seconds", "samples"))
-    return found if all(isinstance(each, int | float) for each in numbers) else None
+    known = all(isinstance(each, int | float) for each in numbers)
+    return found if known and _is_stamped(found) else None
+
+
+def _is_stamped(timing: Mapping[str, Any]) -> bool:
+    """Whether date, machine and threads are what they should be, where there are any."""
+    try:
+        datetime.fromisoformat(timing.get("date", "2000-01-01").replace("Z", "+00:00"))
+    except (ValueError, TypeError, AttributeError):
+        return False
+    texts = (timing.get(key, "") for key in ("version", "processor"))
+    threads = timing.get("threads", 1)
+    return all(isinstance(each, str) for each in texts) and isinstance(threads, int)
 
 
 def _left_behind(name: str) -> bool:

@@ -16,6 +16,7 @@ from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
 from ranvier.regularization import Dilution, Penalty
 from ranvier.training.files import RunError, as_json, load_json
+from ranvier.training.history import History
 from ranvier.training.objective import ONE, Head
 from ranvier.training.run import CONFIG, STATE, Checkpoint, RunFolder
 from ranvier.training.settings import Settings
@@ -166,6 +167,8 @@ def _restore(model: Model, folder: Path) -> None:
             path = folder / STATE
             model.optimizer.load(checkpoint.optimizer, model.net.parameters(frozen=True))
             model.epochs_done = checkpoint.epoch
+            model.history = History(checkpoint.history, checkpoint.stopped)
+            model.timings = RunFolder(folder).timings()
     except RanvierError as error:
         raise RunError(f"{path}: does not fit {CONFIG}: {error}") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields, replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ import pytest
 
 from ranvier.nn.module import TIMES
 from ranvier.report import Mistake, Report, render
-from ranvier.report.figures import ticks
+from ranvier.report.classes import STRONGEST
+from ranvier.report.figures import curves, scatter, ticks
+from ranvier.report.pictures import filter_pictures
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "col", "wbr"}
+STYLE = (files("ranvier.report") / "style.css").read_text("utf-8")
 RNG = np.random.default_rng(0)
 
 
@@ -39,6 +43,7 @@ def report(classes: int = 10) -> Report:
     pictures = RNG.integers(0, 256, (5, 28, 28, 1)).astype(np.uint8)
     return Report(
         title="LeNet-5 on mnist",
+        facts={"Trained": "1 May 2026, 12:00 UTC", "Machine": "Abacus 9000, 2 threads"},
         headline={"test_error": 0.0089, "test_loss": 0.03, "test_mean_squared_error": 0.5},
         history=epochs(4),
         seconds=[1.0, 1.25, 1.0, 2.0],
@@ -120,8 +125,10 @@ def test_what_it_says() -> None:
     page = render(report())
     for text in ("0.89 %", "0.03", "test error", "41,234", "41 %", "61,706", "416,520"):
         assert text in page, text
+    assert "1 May 2026, 12:00 UTC" in page
+    assert "Abacus 9000, 2 threads" in page
     shape = TIMES.join(("28", "28", "6"))
-    for text in (shape, "optimizer.name", "ranvier train lenet5", "98.0 %", "class 9"):
+    for text in (shape, "optimizer.<wbr>name", "ranvier train lenet5", "98.0&nbsp;%", "class 9"):
         assert text in page, text
     assert "50.00 %" not in page  # a mean squared error is no share
     assert "label" not in page.split("<h2>Settings</h2>")[1]
@@ -158,7 +165,7 @@ def test_every_part_may_be_absent(name: str) -> None:
 def test_confusion_matrices_of_any_size(classes: int) -> None:
     page = render(replace(Report("x"), confusion=np.eye(classes), classes=["a"] * classes))
     parsed(page)
-    assert page.count("<td ") == classes**2
+    assert page.count("<td style") == classes**2
 
 
 def test_of_many_classes_the_most_mistaken_are_drawn() -> None:
@@ -166,7 +173,7 @@ def test_of_many_classes_the_most_mistaken_are_drawn() -> None:
     matrix[500, 900] = 7
     names = [f"class {n}" for n in range(1000)]
     page = render(replace(Report("x"), confusion=matrix, classes=names))
-    assert page.count("<td ") == 100**2
+    assert page.count("<td style") == 100**2
     assert len(page) < 2e6
     assert "Of 1000 classes, the 100 with the most mistakes." in page
     assert "class 500 taken for class 900: 7" in page
@@ -178,6 +185,152 @@ def test_curves_of_any_length(count: int) -> None:
     page = render(replace(Report("x"), history=epochs(count)))
     parsed(page)
     assert page.count("<svg") == 3
+
+
+def colours(figure: str) -> dict[str, str]:
+    """The colour of each name in the legend of a figure."""
+    found = re.findall(r'<circle [^>]*r="4" fill="([^"]*)"/><text[^>]*>([^<]*)<', figure)
+    return {label: colour for colour, label in found}
+
+
+def test_a_series_has_one_colour_and_two_have_a_legend() -> None:
+    both = curves([1, 2], {"training": [1.0, 0.5], "validation": [1.0, 0.7]})
+    assert colours(both) == {"training": "var(--first)", "validation": "var(--second)"}
+    alone = curves([1, 2], {"validation": [1.0, 0.7]})
+    assert colours(alone) == {"validation": "var(--second)"}
+    assert 'stroke="var(--second)"' in alone
+    assert "var(--first)" not in alone
+    assert colours(curves([1, 2], {"training": [1.0, 0.5]})) == {}
+
+
+def test_a_quantity_of_the_validation_set_alone_is_drawn_as_such() -> None:
+    """Metrics that need all samples at once are not measured in training."""
+    history = [{"epoch": n, "step": n, "validation_f1": 0.5 + 0.1 * n} for n in (1, 2)]
+    assert colours(render(Report("x", history=history))) == {"validation": "var(--second)"}
+
+
+def test_the_scatter_names_what_it_draws() -> None:
+    figure = scatter(np.array([1.0, 2.0]), np.array([1.0, 2.5]))
+    assert colours(figure) == {"a test sample": "var(--first)", "both agree": "var(--second)"}
+    assert ">predicted<" in figure
+    assert ">true<" in figure
+
+
+def test_one_is_no_plural() -> None:
+    one = Report("x", seconds=[1.0], filters={"c": np.ones((2, 2, 1, 1))})
+    page = render(one)
+    assert "for 1 epoch<" in page
+    assert f"c: 1 filter of 2{TIMES}2 over 1 input<" in page
+    two = render(Report("x", seconds=[1.0, 3.0], filters={"c": np.ones((2, 2, 3, 4))}))
+    assert "for 2 epochs, 2.0 s each (median)<" in two
+    assert f"c: 4 filters of 2{TIMES}2 over 3 inputs<" in two
+
+
+def test_at_most_64_filters_are_drawn_and_the_rest_is_counted() -> None:
+    page = render(Report("x", filters={"c": RNG.normal(size=(3, 3, 7, 65))}))
+    assert page.count("<img") == 64
+    assert f"c: 65 filters of 3{TIMES}3 over 7 inputs; the first 64 filters" in page
+    assert "and the first 6 inputs of each are drawn" in page
+    whole = render(Report("x", filters={"c": RNG.normal(size=(3, 3, 6, 64))}))
+    assert whole.count("<img") == 64
+    assert "are drawn" not in whole
+
+
+def test_a_filter_is_its_inputs_one_below_the_other() -> None:
+    weights = np.zeros((2, 3, 2, 1))
+    weights[0, 0, 0], weights[1, 2, 1] = 1.0, -1.0
+    (picture,) = filter_pictures(weights)
+    assert picture.shape == (2 + 1 + 2, 3, 3)
+    assert picture[0, 0].tolist() == [220, 50, 32]
+    assert picture[4, 2].tolist() == [0, 90, 181]
+    assert picture[0, 1].tolist() == [247, 247, 247]
+
+
+def test_more_than_the_peak_is_explained() -> None:
+    shares = {
+        share: render(Report("x", seconds=[1.0], share_of_peak=share)) for share in (0.9, 1.2)
+    }
+    assert "120 %" in shares[1.2]
+    assert "It can pass 100 %" in shares[1.2]
+    assert "It can pass 100 %" not in shares[0.9]
+
+
+def test_each_class_has_precision_and_recall() -> None:
+    matrix = np.array([[8.0, 2, 0], [1, 4, 0], [0, 0, 0]])
+    page = render(Report("x", confusion=matrix, classes=["a", "b", "c"]))
+    rows = re.findall(r"<tr><td>(\w)</td>(.*?)</tr>", page.split("Each class")[1])
+    found = {name: re.findall(r">([^<]+)</td>", cells) for name, cells in rows}
+    assert found == {
+        "a": ["10", "88.89 %", "80.00 %"],
+        "b": ["5", "66.67 %", "80.00 %"],
+        "c": ["0", "none", "none"],
+    }
+
+
+@pytest.mark.parametrize("classes", [2, 10, 20, 100])
+def test_the_axes_of_the_confusion_matrix_are_named(classes: int) -> None:
+    page = render(replace(Report("x"), confusion=np.eye(classes), classes=["a"] * classes))
+    assert f'colspan="{classes}">predicted class</th>' in page
+    assert f'rowspan="{classes}"><span>true class</span></th>' in page
+
+
+# ---------------------------------------------------------------- colours
+
+
+def palettes() -> dict[str, dict[str, str]]:
+    """The variables of the style, light and dark."""
+    light, dark = STYLE.split("@media (prefers-color-scheme: dark)")
+    names = re.compile(r"(--\w+): ([^;]+);")
+    first = dict(names.findall(light))
+    return {"light": first, "dark": first | dict(names.findall(dark.split("* {")[0]))}
+
+
+def rgb(colour: str) -> np.ndarray:
+    if colour.startswith("#"):
+        return np.array([int(colour[n : n + 2], 16) for n in (1, 3, 5)], float)
+    return np.array([float(part) for part in colour.split(",")])
+
+
+def luminance(colour: np.ndarray) -> float:
+    """That of WCAG 2.1."""
+    share = colour / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def contrast(one: np.ndarray, other: np.ndarray) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_the_formula_of_contrast() -> None:
+    black, white, grey = (np.full(3, float(n)) for n in (0, 255, 0x76))
+    assert contrast(black, white) == pytest.approx(21)
+    assert contrast(grey, white) == pytest.approx(4.54, abs=0.01)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("text", ["--ink", "--soft", "--first", "--second"])
+@pytest.mark.parametrize("ground", ["--page", "--card"])
+def test_texts_can_be_read(mode: str, text: str, ground: str) -> None:
+    palette = palettes()[mode]
+    assert contrast(rgb(palette[text]), rgb(palette[ground])) >= 4.5
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("cell", ["--hit", "--miss"])
+def test_numbers_in_the_confusion_matrix_can_be_read(mode: str, cell: str) -> None:
+    palette = palettes()[mode]
+    page = render(replace(Report("x"), confusion=np.array([[1.0, 0], [3, 0]]), classes=["a", "b"]))
+    strongest = max(float(s) for s in re.findall(r"rgba\(var\(--\w+\),([\d.]+)\)", page))
+    assert strongest == STRONGEST
+    ground = strongest * rgb(palette[cell]) + (1 - strongest) * rgb(palette["--page"])
+    assert contrast(rgb(palette["--ink"]), ground) >= 4.5
+
+
+def test_colours_are_variables() -> None:
+    rules = STYLE.split("* { box-sizing")[1]
+    assert not re.search(r"#[0-9a-fA-F]{3,6}\b|rgba?\(", rules)
 
 
 def test_figures_follow_the_colours_of_the_page() -> None:

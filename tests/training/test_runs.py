@@ -122,6 +122,8 @@ def test_damaged_timings_are_left_out(tmp_path: Path) -> None:
     fit(dropped(), tmp_path / "run", epochs=2)
     good = (tmp_path / "run" / "timings.jsonl").read_text()
     bad = '{"epoch": 1}\n[1]\nnull\n{"epoch": 9, "seconds": "a", "samples": 1}\n\xff\n{"epo\n'
+    for key, value in (("date", '"soon"'), ("date", "7"), ("processor", "[]"), ("threads", '"2"')):
+        bad = f'{{"epoch": 1, "seconds": 1, "samples": 1, "{key}": {value}}}\n' + bad
     (tmp_path / "run" / "timings.jsonl").write_text(bad + good, "latin-1")
     fit(dropped(), tmp_path / "run", epochs=3, resume=True)
     assert [each["epoch"] for each in RunFolder(tmp_path / "run").timings()] == [1, 2, 3]
