@@ -78,6 +78,11 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise InputError(f"{type(self).__name__} defines no __call__; add one that returns tensors")
 
+    def __repr__(self) -> str:
+        from ranvier.nn.outline import outline
+
+        return outline(self)
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _RESERVED:
             raise InputError(
@@ -185,7 +190,7 @@ class Module:
             raise InputError(f"no parameter matches {pattern!r}; {what}")
         states = {known[path] for path in chosen}
         for module in self.modules().values():
-            for label, leaf in _all_leaves(module):
+            for label, leaf in leaves_of(module):
                 if isinstance(leaf, State) and leaf in states:
                     (module._frozen.add if frozen else module._frozen.discard)(label)
         return chosen
@@ -194,7 +199,7 @@ class Module:
         return {
             leaf
             for module in self.modules().values()
-            for label, leaf in _all_leaves(module)
+            for label, leaf in leaves_of(module)
             if isinstance(leaf, State) and label in module._frozen
         }
 
@@ -222,7 +227,7 @@ class Module:
         seen: set[int] = {id(self)}
 
         def below(module: Module, prefix: str) -> Iterator[tuple[str, Module | State]]:
-            for label, leaf in _all_leaves(module):
+            for label, leaf in leaves_of(module):
                 if id(leaf) in seen:
                     continue
                 seen.add(id(leaf))
@@ -278,7 +283,8 @@ def _leaves(label: str, value: Any) -> Iterator[tuple[str, Module | State]]:
             yield from _leaves(f"{label}.{key}", item)
 
 
-def _all_leaves(module: Module) -> Iterator[tuple[str, Module | State]]:
+def leaves_of(module: Module) -> Iterator[tuple[str, Module | State]]:
+    """Yield the modules and states that a module holds itself, with their labels."""
     for label, value in vars(module).items():
         yield from _leaves(label, value)
 
@@ -309,7 +315,7 @@ def _located(call: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(call)
     def wrapper(self: Module, *args: Any, **kwargs: Any) -> Any:
-        for label, leaf in _all_leaves(self):  # lists may have grown since they were assigned
+        for label, leaf in leaves_of(self):  # lists may have grown since they were assigned
             if isinstance(leaf, Module):
                 leaf._join(self, label)
         calls = current().calls

@@ -89,6 +89,9 @@ class Summary:
         )
         return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "-" * len(lines[0]), total])
 
+    def __repr__(self) -> str:
+        return str(self)
+
 
 def summarize(net: Module, *inputs: Tensor | Sequence[int], seed: int = 0) -> Summary:
     """Trace a network and return its summary.

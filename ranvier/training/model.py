@@ -41,6 +41,7 @@ from ranvier.training.objective import ONE, LossLike, MetricLike, objective
 from ranvier.training.progress import progress as shown_progress
 from ranvier.training.run import RunFolder
 from ranvier.training.settings import Settings
+from ranvier.wording import counted
 
 BATCH_SIZE = 32
 EVALUATION_BATCH = 128
@@ -103,6 +104,21 @@ class Model:
         """When, how fast and on what machine each epoch of `history` was run."""
         self._outputs: dict[str, Shape] = {}
         self._programs: dict[tuple[Any, ...], Program] = {}
+
+    def __repr__(self) -> str:
+        heads = self.objective.heads
+        judged = {
+            "loss": [_of(name, head.loss.name) for name, head in heads.items()],
+            "metrics": [
+                _of(name, metric)
+                for name, head in heads.items()
+                for metric in (*(each.name for each in head.measures), *head.whole)
+            ],
+        }
+        parts = [f"{what} {', '.join(names)}" for what, names in judged.items() if names]
+        trained = f"trained for {counted(self.epochs_done, 'epoch')}"
+        parts += [f"optimizer {self.optimizer.name}", trained if self.epochs_done else "untrained"]
+        return f"Model: {'; '.join(parts)}\n{self.net!r}"
 
     # ------------------------------------------------------------ learning
 
@@ -386,6 +402,10 @@ class Model:
         if key not in self._programs:
             self._programs[key] = programs.make(kind, self.learner(), feed)
         return self._programs[key]
+
+
+def _of(output: str, name: str) -> str:
+    return f"{output}: {name}" if output else name
 
 
 def _set_apart(split: Split | None, share: float, seed: int) -> tuple[Split, Split]:

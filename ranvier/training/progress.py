@@ -1,14 +1,28 @@
-"""Progress bars: epoch, ETA, loss, metrics and samples per second, in terminal and notebook."""
+"""Progress: epoch, time left, loss, metrics and samples per second, in terminal and notebook."""
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
 from ranvier.training.feeds import Feed
+from ranvier.training.programs import LEARNING_RATE
+from ranvier.wording import counted, duration
+
+_VALIDATION = "validation_"
+_COLUMNS, _NOTEBOOK_COLUMNS = 80, 110
+_BAR = 20
+"""The columns of a bar."""
+_PERCENT_AND_TIME = 19
+"""The columns of what rich's bar shows beside it, with the spaces between."""
+_BETWEEN_SECONDS = 0.1
+"""A notebook is told no sooner again."""
+_MOST_LINES = 20
+"""So many epochs are shown in a notebook, the last ones."""
 
 
 class Progress:
@@ -36,7 +50,10 @@ class Progress:
 
 
 class Bar(Progress):
-    """A bar over all epochs on stderr, by rich, with a line for each epoch above it."""
+    """A bar over all epochs on stderr, by rich, with a line for each epoch above it.
+
+    For terminals: in a notebook rich needs ipywidgets, and shows nothing where they are missing.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -45,7 +62,7 @@ class Bar(Progress):
 
         self._bar = RichProgress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(_BAR),
             TextColumn("{task.percentage:3.0f} %"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[shown]}"),
@@ -81,16 +98,80 @@ class Bar(Progress):
     def advance(self, steps: int, samples: int, measured: Mapping[str, float]) -> None:
         self._samples += samples
         rate = self._samples / max(perf_counter() - self._since, 1e-9)
-        shown = f"{_text(measured)}  {_thousands(rate)} samples/s"
-        self._bar.update(self._task, advance=steps, shown=shown)
+        room = self._bar.console.width - len(self._title(self._epochs)) - _BAR - _PERCENT_AND_TIME
+        shown = _fitting("", _spread(measured), f"  {rate:,.0f} samples/s", room)
+        self._bar.update(self._task, advance=steps, shown=shown.strip())
 
     def finish_epoch(self, record: Mapping[str, Any]) -> None:
         epoch = int(record["epoch"])
-        self._bar.console.print(f"{self._title(epoch - 1)}  {_text(record)}", highlight=False)
+        self._bar.console.print(_epoch_line(record, self._epochs), highlight=False)
         self._bar.update(self._task, description=self._title(min(epoch, self._epochs - 1)))
 
     def _title(self, finished: int) -> str:
         return f"epoch {finished + 1}/{self._epochs}"
+
+
+class Notebook(Progress):
+    """A text below the cell that is written anew: the last epochs, and a bar over all of them.
+
+    It needs nothing but the IPython that runs the notebook, and no widgets.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._handle: Any = None
+        self._epochs = self._epoch = 0
+        self._total: int | None = None
+        self._done = self._samples = 0
+        self._since = self._shown = perf_counter()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._show()
+
+    def begin(self, feed: Feed, epochs: int, epoch: int, position: int) -> None:
+        self._epochs, self._epoch = epochs, epoch
+        self._total = None if feed.steps is None else feed.steps * (epochs - epoch) - position
+        self._since = perf_counter()
+        self._show("compiling")
+
+    def advance(self, steps: int, samples: int, measured: Mapping[str, float]) -> None:
+        self._done += steps
+        self._samples += samples
+        now = perf_counter()
+        if now - self._shown < _BETWEEN_SECONDS:
+            return
+        end = f"  {self._samples / max(now - self._since, 1e-9):,.0f} samples/s"
+        start = f"epoch {self._epoch + 1}/{self._epochs}"
+        if self._total:
+            share = min(self._done / self._total, 1.0)
+            full = round(_BAR * share)
+            start = f"[{'#' * full}{'.' * (_BAR - full)}] {100 * share:3.0f} %  {start}"
+            end += f"  {duration((now - self._since) * (1 / share - 1))} left"
+        self._show(_fitting(start, _spread(measured), end, _NOTEBOOK_COLUMNS))
+
+    def finish_epoch(self, record: Mapping[str, Any]) -> None:
+        self._epoch = int(record["epoch"])
+        self._lines.append(_epoch_line(record, self._epochs))
+        if perf_counter() - self._shown >= _BETWEEN_SECONDS:
+            self._show()
+
+    def _show(self, now: str = "") -> None:
+        """Write the text anew; `now` is its last line."""
+        lines = self._lines[-_MOST_LINES:]
+        if len(lines) < len(self._lines):
+            lines.insert(0, f"… {counted(len(self._lines) - len(lines), 'earlier epoch')}")
+        text = "\n".join([*lines, now] if now else lines)
+        self._shown = perf_counter()
+        if self._handle is None:
+            display = importlib.import_module("IPython.display").display
+            self._handle = display({"text/plain": text}, raw=True, display_id=True)
+        else:
+            self._handle.update({"text/plain": text}, raw=True)
 
 
 class Lines(Progress):
@@ -102,8 +183,7 @@ class Lines(Progress):
 
     def finish_epoch(self, record: Mapping[str, Any]) -> None:
         seconds, self._since = perf_counter() - self._since, perf_counter()
-        text = f"epoch {record['epoch']}/{self._epochs}  {_text(record)}  {seconds:.1f} s"
-        print(text, file=sys.stderr, flush=True)
+        print(_epoch_line(record, self._epochs, seconds), file=sys.stderr, flush=True)
 
 
 def progress(wanted: bool | None) -> Progress:
@@ -114,7 +194,9 @@ def progress(wanted: bool | None) -> Progress:
     """
     if wanted is False:
         return Progress()
-    if sys.stderr.isatty() or _in_notebook():
+    if _in_notebook():
+        return Notebook()
+    if sys.stderr.isatty():
         return Bar()
     return Lines() if wanted else Progress()
 
@@ -125,14 +207,38 @@ def _in_notebook() -> bool:
     return made is not None and "IPKernelApp" in getattr(made, "config", {})
 
 
-def _text(values: Mapping[str, Any]) -> str:
-    shown = {
-        key: value
-        for key, value in values.items()
-        if isinstance(value, float) and key != "learning_rate"
-    }
-    return "  ".join(f"{key} {value:.4f}" for key, value in shown.items())
+def _epoch_line(record: Mapping[str, Any], epochs: int, seconds: float | None = None) -> str:
+    """The line of a finished epoch."""
+    end = "" if seconds is None else f"  {duration(seconds)}"
+    return _fitting(f"epoch {record['epoch']}/{epochs}", _spread(record), end)
 
 
-def _thousands(rate: float) -> str:
-    return f"{rate:,.0f}"
+def _fitting(start: str, parts: Sequence[str], end: str, width: int = _COLUMNS) -> str:
+    """A line of at most so many columns; parts that do not fit are left out, which dots show."""
+    line, left_out = start, ""
+    for part in parts:
+        if len(line) + len(part) + len(end) + len("  ") + len(" …") <= width:
+            line += f"  {part}"
+        else:
+            left_out = " …"
+    return line + left_out + end
+
+
+def _spread(values: Mapping[str, Any]) -> list[str]:
+    """Quantities as texts, with their values on the validation set: "loss 0.27 (val. 0.10)"."""
+    numbers = {key: value for key, value in values.items() if isinstance(value, float)}
+    numbers.pop(LEARNING_RATE, None)
+    found = []
+    for key, value in numbers.items():
+        name = key.removeprefix(_VALIDATION)
+        if name == key:
+            beside = numbers.get(_VALIDATION + key)
+            shown = "" if beside is None else f" (val. {_number(beside)})"
+            found.append(f"{key} {_number(value)}{shown}")
+        elif name not in numbers:
+            found.append(f"{name} (val. {_number(value)})")
+    return found
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.6g}"

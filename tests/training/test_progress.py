@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 from problems import classifier, spirals
 
+import ranvier as rv
 from ranvier.training.pace import Pace
-from ranvier.training.progress import Bar, Lines, Progress, progress
+from ranvier.training.progress import Lines, Notebook, Progress, progress
 
 X, Y = spirals()
 
@@ -28,7 +30,7 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     first, second = said.err.splitlines()
     assert first.startswith("epoch 1/2  loss ")
     assert second.startswith("epoch 2/2  loss ")
-    assert "validation_accuracy" in second
+    assert re.search(r"  accuracy 0\.\d{4} \(val\. 0\.\d{4}\)  ", second)
     assert second.endswith(" s")
 
 
@@ -53,10 +55,91 @@ def test_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(progress(False)) is Progress
     assert type(progress(None)) is Progress
     assert type(progress(True)) is Lines
-    shell: Any = SimpleNamespace(get_ipython=lambda: SimpleNamespace(config={"IPKernelApp": {}}))
-    monkeypatch.setitem(sys.modules, "IPython", shell)
-    assert type(progress(None)) is Bar
+    notebook(monkeypatch)
+    assert type(progress(None)) is Notebook
+    assert type(progress(True)) is Notebook
     assert type(progress(False)) is Progress
+
+
+class _Handle:
+    """What IPython's `display` returns, and what a notebook then shows."""
+
+    def __init__(self, content: dict[str, str]) -> None:
+        self.shown = [content["text/plain"]]
+
+    def update(self, content: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.shown.append(content["text/plain"])
+
+
+def notebook(monkeypatch: pytest.MonkeyPatch) -> list[_Handle]:
+    """Make this process look like the kernel of a notebook without ipywidgets."""
+    handles: list[_Handle] = []
+
+    def display(content: dict[str, str], *, raw: bool, display_id: bool) -> _Handle:
+        assert raw
+        assert display_id
+        handles.append(_Handle(content))
+        return handles[-1]
+
+    kernel = SimpleNamespace(config={"IPKernelApp": {}})
+    shell: Any = SimpleNamespace(get_ipython=lambda: kernel)
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    return handles
+
+
+def test_a_notebook_shows_one_text_without_widgets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handles = notebook(monkeypatch)
+    monkeypatch.setattr("ranvier.training.progress._BETWEEN_SECONDS", 0)
+    classifier().fit(X, Y, epochs=23, batch_size=30, validation=(X, Y))
+    assert capsys.readouterr() == ("", "")
+    (handle,) = handles
+    assert handle.shown[0] == "compiling"
+    bars = [text for text in handle.shown if "samples/s" in text]
+    assert len(bars) >= 23
+    assert re.search(r"\[#*\.*\] +\d+ %  epoch \d+/23  loss .*samples/s  0\.\d s left$", bars[-1])
+    lines = handle.shown[-1].splitlines()
+    assert lines[0] == "… 3 earlier epochs"
+    assert [line.split("  ")[0] for line in lines[1:]] == [f"epoch {n}/23" for n in range(4, 24)]
+
+
+def test_a_notebook_is_told_no_sooner_than_it_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    handles = notebook(monkeypatch)
+    monkeypatch.setattr("ranvier.training.progress._BETWEEN_SECONDS", 1e9)
+    classifier().fit(X, Y, epochs=5)
+    assert len(handles[0].shown) == 2
+    assert len(handles[0].shown[-1].splitlines()) == 5
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_lines_of_many_quantities_fit_the_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    metrics = ["accuracy", "f1", "precision", "recall"]
+    model = classifier(metrics=metrics, penalties=[rv.regularization.L2(1e-3)])
+    model.fit(X, Y, epochs=2, validation=(X, Y), progress=True)
+    for line in capsys.readouterr().err.splitlines():
+        assert len(line) <= 80
+        assert " …  " in line  # what has no room is not left out in silence
+    screen = _Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", str(width))
+    model.fit(X, Y, epochs=2, validation=(X, Y))
+    lines = [line for line in screen.getvalue().splitlines() if line.startswith("epoch")]
+    assert lines
+    assert all(len(line) <= width for line in lines)
+
+
+def test_large_numbers_are_short(capsys: pytest.CaptureFixture[str]) -> None:
+    with Lines() as shown:
+        shown.begin(None, 1, 0, 0)  # type: ignore[arg-type]
+        shown.finish_epoch({"epoch": 1, "step": 3, "loss": 123456789.25, "validation_loss": 0.5})
+    assert "loss 1.23457e+08 (val. 0.5000)" in capsys.readouterr().err
 
 
 def test_calls_take_about_as_long_as_wanted() -> None:
