@@ -56,7 +56,7 @@ def command(
     result = {**found, "samples": len(split)}
     if "accuracy" in found:
         result["error"] = 1 - found["accuracy"]
-    show(result, _lines(result), as_json)
+    show(result, _lines(result, model.objective.standardized), as_json)
 
 
 def _dataset(
@@ -112,12 +112,13 @@ def _short(names: tuple[str, ...]) -> str:
     return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
+def _lines(result: dict[str, Any], standardized: bool) -> list[str]:
     shares = ("accuracy", "error")
-    return [
+    lines = [
         f"{key:<10}  {percent(value) if key in shares else _text(value)}"
         for key, value in result.items()
     ]
+    return [f"{lines[0]} (of standardized targets)", *lines[1:]] if standardized else lines
 
 
 def _text(value: Any) -> str:

@@ -125,7 +125,8 @@ def command(
         "run": str(run.path),
         "report": str(report),
     }
-    show(result, _lines(test, history, seconds, run.path, report), as_json)
+    lines = [_test_line(test, ready.model.objective.standardized)]
+    show(result, [*lines, *_lines(history, seconds, run.path, report)], as_json)
 
 
 def _folder(model: str, resume: bool) -> Path:
@@ -157,16 +158,19 @@ def _announcement(recipe: models.Recipe, ready: Prepared) -> str:
     return f"{recipe.title} ({recipe.source}) on {ready.data.name}: {parts}"
 
 
-def _lines(
-    test: Mapping[str, Any], history: History, seconds: float, run: Path, report: Path
-) -> list[str]:
+def _test_line(test: Mapping[str, Any], standardized: bool) -> str:
     shown = [f"{key} {value:.4f}" for key, value in test.items() if isinstance(value, float)]
     if "accuracy" in test:
         error = percent(1 - test["accuracy"])
         shown = [f"error {error}", f"accuracy {percent(test['accuracy'])}", *shown[:1]]
+    if standardized:
+        shown[0] += " (of standardized targets)"
+    return f"test    {'   '.join(shown)}"
+
+
+def _lines(history: History, seconds: float, run: Path, report: Path) -> list[str]:
     stopped = f" ({history.stopped})" if history.stopped else ""
     return [
-        f"test    {'   '.join(shown)}",
         f"time    {counted(len(history), 'epoch')}, {duration(seconds)} in all{stopped}",
         f"run     {run}",
         f"report  {report}",

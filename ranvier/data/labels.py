@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,17 +78,33 @@ def normalization(inputs: Array) -> dict[str, Any]:
 
     Bytes [n, h, w, c] are images: scaled to 0…1, then by channel, from exact sums. Other bytes
     are only scaled. Floats [n, …, f] go by feature; a feature that never changes keeps its
-    scale. Whole numbers are ids and stay. Figures are rounded to six digits, so that they do
-    not depend on how a machine adds.
+    scale. Whole numbers are ids and stay. Figures are rounded, so that they do not depend on
+    how a machine adds.
     """
     if inputs.dtype == np.uint8:
         scaled: dict[str, Any] = {"scale": 1 / 255}
         return scaled | _channel_statistics(inputs) if inputs.ndim == 4 else scaled
     if inputs.dtype.kind != "f" or inputs.ndim < 2:
         return {}
-    axes = tuple(range(inputs.ndim - 1))
-    mean = inputs.mean(axis=axes, dtype=np.float64)
-    return {"mean": _rounded(mean), "std": _deviations(inputs.std(axis=axes, dtype=np.float64))}
+    mean, std = standard_scores(inputs.reshape(-1, inputs.shape[-1]))
+    return {"mean": mean, "std": std}
+
+
+def standard_scores(columns: Array) -> tuple[list[float], list[float]]:
+    """Return the mean and the deviation of each column of [n, f]; 1 for one that never changes.
+
+    Deviations have six digits, and means six or as many as bring them to a millionth of it.
+    """
+    means = columns.mean(axis=0, dtype=np.float64)
+    deviations = _deviations(columns.std(axis=0, dtype=np.float64))
+    pairs = zip(means, deviations, strict=True)
+    return [float(f"{mean:.{_digits(mean, std)}g}") for mean, std in pairs], deviations
+
+
+def _digits(mean: float, deviation: float) -> int:
+    """How many digits bring a mean to a millionth of a deviation: 6 to 15."""
+    ahead = math.ceil(math.log10(abs(mean) / deviation)) if mean else 0
+    return min(max(6, 6 + ahead), 15)
 
 
 def unit_range(inputs: Array) -> dict[str, Any]:

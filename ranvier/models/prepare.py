@@ -81,6 +81,7 @@ def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
         metrics,
         penalties=(*recipe.penalties, *regularizers["penalties"]),
         dilution=regularizers["dilution"],
+        standardize_targets=not dataset.classes and dataset.train.targets is not None,
         preprocess=dataset.preprocess,
         classes=() if recipe.self_taught else dataset.classes,
         engine=choices.engine,

@@ -46,7 +46,7 @@ from ranvier.wording import counted
 BATCH_SIZE = 32
 EVALUATION_BATCH = 128
 
-_LEARNT = ("settings", "preprocess", "classes", "_outputs")
+_LEARNT = ("settings", "objective", "preprocess", "classes", "_outputs")
 """What a model learns of its first data."""
 
 
@@ -63,6 +63,10 @@ class Model:
     dilution: `rv.regularization.Dilution`, which leaves random weights as they are.
     loss_weights: how much each output's loss counts, 1 by default.
     class_weights: how much each class counts in the loss.
+    standardize_targets: True to learn from targets of mean 0 and deviation 1, those of the first
+        `fit`, where losses are on numbers such as prices; or {"mean": …, "std": …}; by output
+        where there are several. The loss is then that of standardized targets; predictions and
+        metrics are in the targets' own unit.
     preprocess: what is done to raw inputs inside the program, see `Dataset`; by default what
         the data says at the first `fit`.
     engine, options: see `rv.compile` (`threads=1`, `check_finite=True`, …).
@@ -79,6 +83,7 @@ class Model:
         dilution: Dilution | None = None,
         loss_weights: Mapping[str, float] | None = None,
         class_weights: Sequence[float] | Array | None = None,
+        standardize_targets: bool | Mapping[str, Any] = False,
         preprocess: Mapping[str, Any] | None = None,
         classes: Sequence[str] = (),
         engine: str = "native",
@@ -87,7 +92,9 @@ class Model:
         if not isinstance(net, Module):
             raise InputError(f"net is a {type(net).__name__}; pass an nn.Module")
         self.net = net
-        self.objective = objective(loss, metrics, penalties, loss_weights, class_weights)
+        self.objective = objective(
+            loss, metrics, penalties, loss_weights, class_weights, standardize_targets
+        )
         self.optimizer = optim.get(optimizer)
         check_optimizer(self.optimizer, net)
         self.dilution = dilution
@@ -369,10 +376,24 @@ class Model:
             self.preprocess = pre.check(first.preprocess)
         self.classes = self.classes or first.classes
         check_targets(self.objective, first)
+        if learning:
+            self._learn_scales(split)
         self.prepare(feed, seed)
         check_class_weights(self.objective, self._outputs)
         check_labels(self.objective, self._outputs, first)
         return feed
+
+    def _learn_scales(self, split: Split | None) -> None:
+        """Take over the scale of the targets, where they are to be standardized by it."""
+        if True not in self.objective.scales.values():
+            return
+        if split is None or split.targets is None:
+            what = "targets that come in batches" if split is None else "inputs that are targets"
+            raise DataError(
+                f"the scale of {what} is not known beforehand; "
+                'pass standardize_targets={"mean": …, "std": …}'
+            )
+        self.objective = self.objective.scaled_by(split.targets)
 
     def _accepted(self, batch: Split) -> Split:
         """A batch as the network takes it; DataError for one that it cannot take."""
@@ -398,7 +419,8 @@ class Model:
     def _program(self, kind: str, feed: Feed) -> Program:
         """Compile the program of a kind for a feed, or return the one that there is."""
         trained = tuple(self.net.parameters()) if kind == "train" else ()
-        key = (kind, feed.key, trained, id(self.optimizer), repr(self.preprocess))
+        scales = tuple(self.objective.scales.values())
+        key = (kind, feed.key, trained, id(self.optimizer), repr(self.preprocess), scales)
         if key not in self._programs:
             self._programs[key] = programs.make(kind, self.learner(), feed)
         return self._programs[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from ranvier.losses import Loss
 from ranvier.metrics import EPOCH_METRICS, RANKING, Metric
 from ranvier.records import dataclass
 from ranvier.regularization import Penalty, penalty
+from ranvier.training.targets import Standardize, TargetScale, standardize
 
 Tensors: TypeAlias = "Tensor | Mapping[str, Tensor]"
 LossLike: TypeAlias = "str | Loss | Mapping[str, Any] | Callable[..., Tensor]"
@@ -47,13 +48,29 @@ class Head:
     """What one output is judged by.
 
     weight: how much its loss counts in the sum. measures: metrics of tensors. whole: names of
-    metrics that need all samples at once.
+    metrics that need all samples at once. standardize: whether the network predicts
+    standardized targets, and by which scale; without one yet it is as if it did not.
     """
 
     loss: Loss
     weight: float = 1.0
     measures: tuple[Metric, ...] = ()
     whole: tuple[str, ...] = ()
+    standardize: Standardize = False
+
+    @property
+    def scale(self) -> TargetScale | None:
+        """The scale of the targets, where they are standardized and it is known."""
+        return self.standardize if isinstance(self.standardize, TargetScale) else None
+
+    def losses(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of each sample, [batch]: that of standardized targets, if they are."""
+        return self.loss(prediction, self.scale.standardized(target) if self.scale else target)
+
+    def shown(self, prediction: Tensor) -> Tensor:
+        """Return what people see of a prediction: after the link, in the target's unit."""
+        linked = self.loss.link(prediction)
+        return self.scale.restored(linked) if self.scale else linked
 
 
 @dataclass(frozen=True)
@@ -79,8 +96,8 @@ class Objective:
             prediction, target = found[name], wanted[name]
             loss_weights = weights * self._of_classes(target)
             sums[label(name, "loss_weight")] = f.sum(loss_weights)
-            sums[label(name, "loss")] = f.sum(loss_weights * head.loss(prediction, target))
-            shown = head.loss.link(prediction) if head.measures else prediction
+            sums[label(name, "loss")] = f.sum(loss_weights * head.losses(prediction, target))
+            shown = head.shown(prediction) if head.measures else prediction
             for metric in head.measures:
                 sums[label(name, metric.name)] = f.sum(weights * metric(shown, target))
         return {key: f.cast(value, "float32") for key, value in sums.items()}
@@ -138,10 +155,32 @@ class Objective:
         return found
 
     def linked(self, outputs: Tensors) -> dict[str, Tensor]:
-        """Return what `predict` shows of each output: probabilities where the loss has a link."""
-        return {
-            name: self.heads[name].loss.link(output) for name, output in by_name(outputs).items()
+        """Return what `predict` shows of each output.
+
+        That is probabilities where the loss has a link, and numbers in the target's unit.
+        """
+        return {name: self.heads[name].shown(output) for name, output in by_name(outputs).items()}
+
+    def scaled_by(self, targets: Any) -> Objective:
+        """Return the objective with the scales of these targets, where one is still wanted."""
+        found = by_name(targets) if targets is not None else {}
+        heads = {
+            name: replace(head, standardize=TargetScale.of(found[name]))
+            if head.standardize is True and name in found
+            else head
+            for name, head in self.heads.items()
         }
+        return replace(self, heads=heads)
+
+    @property
+    def standardized(self) -> bool:
+        """Whether `loss` is that of standardized targets, and so has no unit."""
+        return any(head.standardize for head in self.heads.values())
+
+    @property
+    def scales(self) -> dict[str, Standardize]:
+        """Whether and how each output's targets are standardized."""
+        return {name: head.standardize for name, head in self.heads.items()}
 
     def _of_classes(self, target: Tensor) -> Tensor | float:
         if self.class_weights is None:
@@ -163,6 +202,7 @@ def objective(
     penalties: Sequence[Penalty] = (),
     loss_weights: Mapping[str, float] | None = None,
     class_weights: Sequence[float] | np.ndarray | None = None,
+    standardize_targets: Any = False,
 ) -> Objective:
     """Return the objective of names, functions and objects; see `Model` for the arguments."""
     several = isinstance(loss, Mapping) and "name" not in loss
@@ -183,6 +223,8 @@ def objective(
         for name, each in by_output.items()
     }
     _check_names(heads)
+    scales = standardize(standardize_targets, {name: _on_numbers(h) for name, h in heads.items()})
+    heads = {name: replace(head, standardize=scales[name]) for name, head in heads.items()}
     table = None if class_weights is None else losses.class_table(class_weights)
     return Objective(heads, tuple(penalties), table)
 
@@ -194,6 +236,11 @@ def _head(loss: LossLike, measures: Sequence[MetricLike], weight: float) -> Head
     tensors = tuple(metrics.get(m) for m in measures if m not in whole)
     registered = [each for each in losses.LOSSES.values() if each.function is loss]
     return Head(registered[0] if registered else losses.get(loss), weight, tensors, whole)
+
+
+def _on_numbers(head: Head) -> bool:
+    """Whether a loss compares numbers, whose unit may be any: all that have no link."""
+    return head.loss.link is losses.identity
 
 
 def _check_names(heads: Mapping[str, Head]) -> None:

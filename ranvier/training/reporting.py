@@ -17,7 +17,7 @@ from ranvier.training.arrays import normalized, whole_split
 from ranvier.training.files import write_atomically
 from ranvier.training.history import History
 from ranvier.training.machine import stamp
-from ranvier.training.objective import ONE
+from ranvier.training.objective import ONE, Head
 from ranvier.training.run import REPORT
 from ranvier.wording import counted
 
@@ -140,11 +140,18 @@ def _settings(model: Model) -> dict[str, Any]:
         **training,
         "optimizer": model.optimizer.config(),
         **{name or "loss": head.loss.config() for name, head in heads.items()},
+        "standardized_targets": _scales(heads),
         "loss_weights": {name: head.weight for name, head in heads.items() if name},
         "penalties": [each.config() for each in objective.penalties],
         "dilution": None if model.dilution is None else model.dilution.config(),
         "class_weights": None if weights is None else _by_class(model.classes, weights),
     }
+
+
+def _scales(heads: Mapping[str, Head]) -> dict[str, Any]:
+    """By which means and deviations targets are standardized, by output where there are several."""
+    known = {name: head.scale.config() for name, head in heads.items() if head.scale is not None}
+    return known.get(ONE, known)
 
 
 def _by_class(classes: Sequence[str], weights: np.ndarray) -> dict[str, float]:

@@ -150,6 +150,7 @@ def _model(
         dilution=None if dilution is None else Dilution.from_config(dilution),
         loss_weights={name: head["weight"] for name, head in heads.items()},
         class_weights=config["class_weights"],
+        standardize_targets={name: head.get("standardize", False) for name, head in heads.items()},
         preprocess=config["preprocess"],
         classes=config["classes"],
         engine=engine,
@@ -181,8 +182,13 @@ def _head_config(head: Head) -> dict[str, Any]:
         "loss": head.loss.config() if known else {"name": head.loss.name, "own": True},
         "weight": head.weight,
         "metrics": [*measures, *head.whole],
+        **({"standardize": _scale_config(head)} if head.standardize else {}),
         **({"own": True} if mine else {}),
     }
+
+
+def _scale_config(head: Head) -> bool | dict[str, Any]:
+    return bool(head.standardize) if head.scale is None else head.scale.config()
 
 
 def _metric_config(metric: Metric) -> str | dict[str, Any]:

@@ -86,6 +86,24 @@ def test_tables_of_classes_and_of_numbers(tmp_path: Path, capsys: Capture) -> No
     assert set(one) == {"input", "value"}
 
 
+@pytest.mark.parametrize("model", ["small", "mlp"])
+def test_prices_are_learnt_by_default(tmp_path: Path, capsys: Capture, model: str) -> None:
+    rng = np.random.default_rng(0)
+    size, rooms = rng.uniform(50, 250, 300).round(1), rng.integers(1, 7, 300)
+    prices = (60_000 + 900 * size + 8_000 * rooms + rng.normal(0, 5_000, 300)).round()
+    data, out = table(tmp_path / "t.csv", [*zip(size, rooms, prices, strict=True)]), tmp_path / "r"
+    given = ("train", model, "--data", data, "--regression", "--out", out, "--quiet")
+    shown = call(capsys, *given)
+    assert "(of standardized targets)" in shown.out
+    found = call(capsys, "evaluate", out, "--json").json
+    assert found["r2"] > 0.9
+    assert 1_000 < found["mean_absolute_error"] < 15_000  # in the label's unit
+    assert found["loss"] < 0.2  # and this in none
+    rows = call(capsys, "predict", out, data, "--json").json["predictions"]
+    errors = np.abs(np.array([each["value"] for each in rows]) - prices)
+    assert errors.mean() < 15_000
+
+
 def test_other_tables_are_read_as_the_training_s_was(tmp_path: Path, capsys: Capture) -> None:
     """Columns in another order, some more, and the label among them."""
     numbers = np.random.default_rng(0).normal(size=(60, 2)).round(3)
