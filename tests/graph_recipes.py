@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from image_recipes import convolve, pool
+from position_recipes import positions
 
 import ranvier as rv
 from ranvier.graph.tensor import Shape, Tensor
@@ -424,10 +425,12 @@ def fragment(b: Builder) -> None:
         b.put(rv.sum(picked, -1) * -1.0 if 0 in t.shape else -rv.mean(rv.sum(picked, -1)))
 
 
-RECIPES = (
+Recipe = Callable[["Builder"], None]
+
+RECIPES: tuple[Recipe, ...] = (
     arithmetic, smooth, reduction, reorder, product, part, kink, exponential, positive, division,
     extreme, decision, whole, comparison, truth, choice, conversion, whole_reduction, repeat,
-    surround, join, gather, chance, fragment, convolve, pool, arithmetic, reduction, reorder,
-    fragment, smooth,
+    surround, join, gather, chance, fragment, convolve, pool, positions, arithmetic, reduction,
+    reorder, fragment, smooth,
 )  # fmt: skip
 """Every recipe, the simplest first, so that Hypothesis shrinks towards those."""

@@ -16,7 +16,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from graph_recipes import RECIPES
+from graph_recipes import RECIPES, Recipe
 from hypothesis import strategies as st
 
 import ranvier as rv
@@ -100,6 +100,7 @@ class Builder:
         self.draw = draw
         self.case = GraphCase(dtype)
         self.pool: list[Node] = []
+        self.shown: list[Node] = []
         self.differentiate = differentiate
         self.rng = np.random.default_rng(draw(st.integers(0, 2**16)))
         self._values: dict[Tensor, np.ndarray] = {}
@@ -213,12 +214,17 @@ class Builder:
             self.case.exact.add(tensor)
         return node
 
+    def show(self, node: Node) -> None:
+        """Make `node` a result of the graph."""
+        self.shown.append(node)
+
     # ------------------------------------------------------------ the ends of the graph
 
     def finish(self) -> GraphCase:
         """Choose outputs, gradients and updates."""
         case = self.case
         chosen = [self.pool[-1], *(self.choose(self.pool) for _ in range(self.integer(0, 3)))]
+        chosen += self.shown
         if self.flag():
             read = {source for tensor in self._values for source in tensor.inputs}
             chosen += [node for node in self.pool if node.tensor not in read]
@@ -276,10 +282,15 @@ def _same_type(a: Tensor, b: Tensor) -> bool:
 
 
 @st.composite
-def graph_cases(draw: Callable[[Any], Any], dtype: Any = "float32") -> GraphCase:
+def graph_cases(
+    draw: Callable[[Any], Any],
+    dtype: Any = "float32",
+    recipes: Sequence[Recipe] = RECIPES,
+    most: int = MOST_OPS,
+) -> GraphCase:
     """Draw a graph whose floats are of `dtype` (float32 graphs may pass through float64)."""
     builder = Builder(draw, np.dtype(dtype), differentiate=draw(st.booleans()))
     builder.leaf(builder.shape())
-    for _ in range(builder.choose(range(1, MOST_OPS + 1))):
-        builder.choose(RECIPES)(builder)
+    for _ in range(builder.choose(range(1, most + 1))):
+        builder.choose(recipes)(builder)
     return builder.finish()

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
+from position_recipes import positions
 from random_graphs import GraphCase, graph_cases
 from regressions import GRAPHS
 
@@ -151,6 +152,18 @@ def check_random(engine: str, dtype: str, examples: int) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_random_graphs(engine: str, dtype: str) -> None:
     check_random(engine, dtype, examples=100)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_positions_beside_other_orders(dtype: str) -> None:
+    """Indices, choices and sums by index beside transposes and rows taken of the same value."""
+
+    @settings(max_examples=40)
+    @given(graph_cases(dtype, (positions,), most=2))
+    def agree(case: GraphCase) -> None:
+        check(case, "native")
+
+    agree()
 
 
 @pytest.mark.slow

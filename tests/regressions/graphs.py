@@ -323,3 +323,19 @@ def gradients_of_nothing(dtype: str) -> GraphCase:
         return {**grads, "max": rv.gradients(y.max(0).sum(), [y])[0]}
 
     return _case(dtype, {"x": (0, 4), "y": (2, 0, 3)}, build)
+
+
+@graph
+def first_largest_beside_a_transpose(dtype: str) -> GraphCase:
+    """The columns along which `argmax` searches are split, and run in the transpose's order."""
+    case = GraphCase(np.dtype(dtype))
+    for rows, columns in ((6, 2), (100, 10)):
+        name = f"x{rows}"
+        x = case.inputs[name] = rv.input((rows, columns), dtype, name)
+        case.arrays[name] = np.zeros((rows, columns), dtype)
+        case.arrays[name][1:3] = 1
+        scores = x @ rv.constant(np.ones((columns, columns)), dtype)
+        case.outputs |= {f"first{rows}": rv.argmax(scores, 0), f"turned{rows}": scores.T}
+        case.outputs[f"merged{rows}"] = scores.T.reshape(-1)
+    case.exact.update(case.outputs.values())
+    return case

@@ -26,7 +26,7 @@ from ranvier.engines.native.pull import sources_of
 from ranvier.graph.leaves import Constant
 from ranvier.graph.ops.movement import Concatenate, Pad, Reshape
 from ranvier.graph.ops.pointwise import Pointwise
-from ranvier.graph.ops.reduction import Reduction
+from ranvier.graph.ops.reduction import ArgMax, Reduction
 from ranvier.graph.tensor import Tensor
 
 Key: TypeAlias = tuple[Tensor, Affine, tuple[Guard, ...]]
@@ -144,7 +144,7 @@ class _Writer:
         if self._is_inner(node):
             if isinstance(node.op, CONTRACTIONS):
                 return self.emit(Product(node.dtype))
-            return self.emit(Reduce(node.op, args[0], node.dtype))
+            return self.emit(Reduce(node.op, args[0], node.dtype, self._index(node)))
         if self.available(node):
             return self._load(node, node, where)
         if isinstance(node.op, Pointwise):
@@ -157,6 +157,13 @@ class _Writer:
         if isinstance(node.op, Pad | Concatenate):
             return self._choose(node, where, sources, args)
         return args[0]
+
+    def _index(self, node: Tensor) -> Affine | None:
+        """The index that a reduction gives of an element, where it gives indices."""
+        if not isinstance(node.op, ArgMax):
+            return None
+        (axis,) = node.op.axes
+        return self.draft.inner[node].axes[axis]
 
     def _load(self, base: Tensor, view: Tensor, where: IndexMap) -> int:
         if isinstance(base.op, Constant) and prod(base.shape) == 1:

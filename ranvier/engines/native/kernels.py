@@ -83,11 +83,16 @@ class Choose:
 
 @dataclass(frozen=True)
 class Reduce:
-    """A reduction of an element-level value over the columns; its result is row-level."""
+    """A reduction of an element-level value over the columns; its result is row-level.
+
+    One that gives indices has `index`: the index of an element along the axis that is reduced.
+    It stands on its own because the columns may be split, merged and run in any order.
+    """
 
     op: Op
     arg: int
     dtype: DType
+    index: Affine | None = None
 
 
 @dataclass(frozen=True)
@@ -406,7 +411,8 @@ def _text(x: Instruction) -> str:
             other = 0 if x.otherwise is None else f"%{x.otherwise}"
             return f"%{x.arg}{_guards(x.guards)} else {other}"
         case Reduce():
-            return f"reduce {x.op.name} %{x.arg}"
+            numbered = "" if x.index is None else f" numbered {_affine(x.index)}"
+            return f"reduce {x.op.name} %{x.arg}{numbered}"
         case Product():
             return "product"
         case Store():

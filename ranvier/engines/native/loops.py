@@ -153,6 +153,8 @@ def _mapped(body: Body, change) -> tuple[Instruction, ...]:  # type: ignore[no-u
             x = replace(x, at=change(x.at))
         elif isinstance(x, Choose):
             x = replace(x, guards=guards(x.guards))
+        elif isinstance(x, Reduce) and x.index is not None:
+            x = replace(x, index=change(x.index))
         changed.append(x)
     return tuple(changed)
 
@@ -201,5 +203,7 @@ def positions(x: Instruction) -> list[Affine]:
             return [g.at for g in x.guards]
         case Store():
             return [x.at]
+        case Reduce() if x.index is not None:
+            return [x.index]
         case _:
             return []

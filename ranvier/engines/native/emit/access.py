@@ -51,7 +51,7 @@ def guard_mask(b: Value, guards: Sequence[Guard], point: Point) -> Value:
         index = position(b, guard.at, point)
         step = stride(guard.at, point)
         if step:
-            index = b.add(e.splat(b, index, point.lanes), _steps(step, point.lanes))
+            index = b.add(e.splat(b, index, point.lanes), lane_steps(step, point.lanes))
         limit = literal(index.type, guard.size)
         inside = b.icmp_unsigned("<", index, limit)  # a negative index is huge unsigned
         holds = _and(b, holds, inside)
@@ -152,7 +152,7 @@ def _gather(
 
 
 def _positions(b: Value, first: Value, step: int, lanes: int) -> Value:
-    return b.add(e.splat(b, first, lanes), _steps(step, lanes))
+    return b.add(e.splat(b, first, lanes), lane_steps(step, lanes))
 
 
 def _addresses(b: Value, base: Value, positions: Value, dtype: DType) -> Value:
@@ -169,7 +169,8 @@ def _clamped(b: Value, positions: Value, size: int) -> Value:
     return b.select(b.icmp_signed(">", low, last), last, low)
 
 
-def _steps(step: int, lanes: int) -> Value:
+def lane_steps(step: int, lanes: int) -> Value:
+    """How far each lane lies from the first one."""
     return ir.Constant(ir.VectorType(I64, lanes), [e.i64(step * i) for i in range(lanes)])
 
 

@@ -112,7 +112,7 @@ def plan_body(body: Body, inner: Iterable[int]) -> Plan:
         if isinstance(x, Reduce | Store):
             # A store belongs to the thread that owns the unit, a reduction's result to the unit.
             reach = max(reach, UNIT) if isinstance(x, Store) else UNIT
-        for at in positions(x):
+        for at in () if isinstance(x, Reduce) else positions(x):
             used = {d for d, term in enumerate(at.terms) if term}
             reach = max(reach, INNER if used & inside else UNIT if used else CONSTANT)
         level.append(reach)

@@ -14,13 +14,17 @@ from llvmlite import ir
 from ranvier import dtypes
 from ranvier.dtypes import DType
 from ranvier.engines.native.emit import builder as e
-from ranvier.engines.native.emit.access import Point
-from ranvier.engines.native.emit.builder import I64, Value
+from ranvier.engines.native.emit.access import Point, lane_steps, position, stride
+from ranvier.engines.native.emit.builder import Value
 from ranvier.engines.native.emit.pointwise import TABLE, literal, value_type
+from ranvier.engines.native.indexmap import Affine
 from ranvier.engines.native.kernels import Reduce
 from ranvier.engines.native.loops import Loops
 from ranvier.graph.ops.reduction import ArgMax, Max, Min, Sum
 from ranvier.graph.tensor import Op
+
+_NOWHERE = 1 << 62
+"""An index that no element has, larger than all."""
 
 COMBINED: dict[type[Op], str] = {Sum: "add", Max: "maximum", Min: "minimum"}
 """The pointwise op that combines two partial results of each reduction."""
@@ -34,8 +38,8 @@ class Accumulator(ABC):
         """Begin a new unit."""
 
     @abstractmethod
-    def add(self, b: Value, value: Value, point: Point, column: Value) -> None:
-        """Take in the value at `point`; `column` is the number of its first column."""
+    def add(self, b: Value, value: Value, point: Point) -> None:
+        """Take in the value at `point`."""
 
     @abstractmethod
     def result(self, b: Value) -> Value:
@@ -46,7 +50,8 @@ def accumulator(b: Value, x: Reduce, loops: Loops) -> Accumulator:
     """Make the accumulator of a reduction instruction, at the entry of the kernel."""
     source = loops.body.instructions[x.arg].dtype
     if isinstance(x.op, ArgMax):
-        return _ArgMaximum(b, source, loops)
+        assert x.index is not None
+        return _ArgMaximum(b, x.index, source, loops)
     return Fold(b, x, source, loops)
 
 
@@ -79,7 +84,7 @@ class Fold(Accumulator):
         part = b.load(self.slots.pop(), typ=self.type)
         self._take(b, part)
 
-    def add(self, b: Value, value: Value, point: Point, column: Value) -> None:
+    def add(self, b: Value, value: Value, point: Point) -> None:
         value = _spread(b, value, point)
         if self.across:
             value = _neutral(b, value, point, self.identity)
@@ -108,34 +113,34 @@ class Fold(Accumulator):
 class _ArgMaximum(Accumulator):
     """The first index of the largest value; NaN counts as larger than anything."""
 
-    def __init__(self, b: Value, dtype: DType, loops: Loops) -> None:
+    def __init__(self, b: Value, index: Affine, dtype: DType, loops: Loops) -> None:
+        self.index = index
         self.dtype = dtype
         self.across = loops.style == "row" and loops.lanes > 0
         self.type = value_type(dtype, loops.lanes)
         self.index_type = value_type(dtypes.int64, loops.lanes)
-        self.best, self.index = b.alloca(self.type), b.alloca(self.index_type)
+        self.best, self.chosen = b.alloca(self.type), b.alloca(self.index_type)
 
     def reset(self, b: Value) -> None:
         b.store(literal(self.type, _identity("maximum", self.dtype, False)), self.best)
-        b.store(literal(self.index_type, (1 << 62)), self.index)
+        b.store(literal(self.index_type, _NOWHERE), self.chosen)
 
-    def add(self, b: Value, value: Value, point: Point, column: Value) -> None:
+    def add(self, b: Value, value: Value, point: Point) -> None:
         value = _spread(b, value, point)
-        index = column
+        index = position(b, self.index, point)
         if isinstance(self.index_type, ir.VectorType):
-            index = e.splat(b, column, self.index_type.count)
+            index = e.splat(b, index, self.index_type.count)
         if self.across:
             lanes = self.index_type.count
-            iota = ir.Constant(self.index_type, [ir.Constant(I64, i) for i in range(lanes)])
-            index = b.add(index, iota)
+            index = b.add(index, lane_steps(stride(self.index, point), lanes))
             lowest = _identity("maximum", self.dtype, False)
             value = _widened(b, _neutral(b, value, point, lowest), self.type, lowest)
             if point.mask is not None or point.lanes != lanes:
                 index = self._masked_index(b, index, point)
-        best, chosen = b.load(self.best, typ=self.type), b.load(self.index, typ=self.index_type)
+        best, chosen = b.load(self.best, typ=self.type), b.load(self.chosen, typ=self.index_type)
         best, chosen = self._better(b, (best, chosen), (value, index))
         b.store(best, self.best)
-        b.store(chosen, self.index)
+        b.store(chosen, self.chosen)
 
     def _masked_index(self, b: Value, index: Value, point: Point) -> Value:
         """Lanes that hold no column get an index that no column has."""
@@ -148,10 +153,10 @@ class _ArgMaximum(Accumulator):
         else:
             picks = [min(i, point.lanes) for i in range(lanes)]
             valid = e.shuffle(b, point.mask, literal(point.mask.type, 0), picks)
-        return b.select(valid, index, literal(self.index_type, 1 << 62))
+        return b.select(valid, index, literal(self.index_type, _NOWHERE))
 
     def result(self, b: Value) -> Value:
-        best, index = b.load(self.best, typ=self.type), b.load(self.index, typ=self.index_type)
+        best, index = b.load(self.best, typ=self.type), b.load(self.chosen, typ=self.index_type)
         if not self.across:
             return index
         while index.type.count > 1:

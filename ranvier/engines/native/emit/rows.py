@@ -173,15 +173,7 @@ class _Rows:
         for i in numbers:
             x = self.body.instructions[i]
             if isinstance(x, Reduce):
-                column = self._column(point)
-                self.sums[i].add(self.b, here.values[x.arg], point, column)
-
-    def _column(self, point: Point) -> Value:
-        """The row-major number of the column at `point`."""
-        total = e.i64(0)
-        for index, length in zip(point.indices[self.body.rows :], self.body.columns, strict=True):
-            total = e.add(self.b, e.mul(self.b, total, length), index)
-        return total
+                self.sums[i].add(self.b, here.values[x.arg], point)
 
 
 def delinearized(b: Value, flat: Value, box: Shape) -> list[Value]:
