@@ -34,7 +34,7 @@ def engine_options(function: F) -> F:
 
 def threads_option(function: F) -> F:
     """Add `--threads`."""
-    text = "Threads; one for each core by default."
+    text = "How many threads; at most one for each core by default."
     return click.option("--threads", type=click.IntRange(1, _MOST_THREADS), help=text)(function)
 
 

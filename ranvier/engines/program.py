@@ -30,7 +30,7 @@ class Options:
     """How to compile; meaning never depends on these.
 
     passes: the simplification passes to run, by name.
-    threads: the number of threads, or None for one per available core.
+    threads: the number of threads, or None for at most one per available core.
     fuse: whether pointwise work joins the kernels around it.
     in_place: whether state is written where it lies and temporaries share memory.
     check_finite: whether each step is checked for the first NaN or infinity (slow).

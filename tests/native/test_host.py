@@ -18,7 +18,7 @@ def test_host_is_whole_and_cached() -> None:
     assert 8 << 10 <= machine.l1_bytes <= machine.l2_bytes
     assert machine.is_x86 != machine.is_arm
     if hasattr(os, "sched_getaffinity"):
-        assert machine.cores == len(os.sched_getaffinity(0))
+        assert 1 <= machine.cores <= len(os.sched_getaffinity(0))
 
 
 def test_wide_vectors_stay_whole() -> None:

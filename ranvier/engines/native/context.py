@@ -39,6 +39,8 @@ class Slot(IntEnum):
     PROFILE = 5  # address of uint64[calls] that gathers clock ticks, or 0
     WORK = 6  # address of int64[threads] that counts each thread's steps, or 0
     COUNTERS = 7  # address of those by which kernels hand out their units; zeroed by Python
+    SLEEPS = 8  # how many times threads slept in barriers since the call began; zeroed by Python
+    SPINS = 9  # looks at the counter before a waiting thread sleeps between looks
     ARRIVALS = 16  # arrivals at barriers since the call began; zeroed by Python
     LAST = 24  # the number of steps after which all stop, or 0; zeroed by Python
     BUFFERS = 32

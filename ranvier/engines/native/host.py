@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from ranvier.dtypes import DType
+from ranvier.engines.native.cores import available_cores
 from ranvier.errors import InputError
 from ranvier.records import dataclass
 
@@ -32,7 +33,7 @@ class Host:
     """A processor as the compiler sees it.
 
     `triple`, `cpu` and `features` are LLVM's; sizes are in bytes, caches those of one core;
-    `cores` is the number of cores that this process may use.
+    `cores` is the number of cores that this process may use, by its affinity and quota.
     """
 
     triple: str
@@ -82,7 +83,7 @@ def host() -> Host:
         vector_registers=registers,
         l1_bytes=l1_bytes,
         l2_bytes=l2_bytes,
-        cores=_cores(),
+        cores=available_cores(),
     )
 
 
@@ -149,13 +150,6 @@ _WIDER_THAN: dict[str, tuple[str, ...]] = {
     "128": ("avx", "fma", "f16c", "xop", "vaes", "vpclmulqdq"),
 }
 """The beginnings of the names of features that vectors of so many bits do without."""
-
-
-def _cores() -> int:
-    """The number of cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _caches() -> tuple[int, int]:

@@ -15,6 +15,7 @@ from ranvier.engines.native.context import ENTRY, Slot, new_context, new_counter
 from ranvier.engines.native.host import host
 from ranvier.engines.native.jit import Loaded, compile_object, load
 from ranvier.engines.native.team import team
+from ranvier.engines.native.thread_count import ThreadCount
 from ranvier.engines.program import Argument, Options, Program, Signature, index_ranges
 from ranvier.errors import InputError
 from ranvier.graph.leaves import Constant, State, aligned_empty
@@ -59,6 +60,7 @@ class NativeProgram(Program):
         self._constants: list[np.ndarray] = []
         self._bind_memory(tensors)
         self._rows = self._binding.rows
+        self._count = ThreadCount(self._most_threads(), self._binding.seconds)
         self._profile: Profile | None = None
 
     # ------------------------------------------------------------ compiling
@@ -176,20 +178,40 @@ class NativeProgram(Program):
             self._point(slot, argument.array, tensor.nbytes if argument.streamed else 0)
         for name, array in outputs.items():
             self._point(self._binding.outputs[name], array, self.signature.outputs[name].nbytes)
-        threads, inline = self._crew(steps)
+        free, most = self.options.threads is None, self._count.most
+        if self._binding.seconds * steps < INLINE_SECONDS and (free or most == 1):
+            self._launch(steps, 1, inline=True)
+        elif free and most > 1:
+            self._run_in_pieces(steps)
+        else:
+            self._launch(steps, most)
+
+    def _most_threads(self) -> int:
+        """As many threads as asked for; else as have enough to do, at most one for each core."""
+        if self.options.threads is not None:
+            return self.options.threads
+        useful = int(self._binding.seconds / (SHARE_SECONDS * self._binding.barriers))
+        return max(1, min(self.host.cores, useful))
+
+    def _run_in_pieces(self, steps: int) -> None:
+        """Run steps piece by piece, each on as many threads as did well so far."""
+        while True:
+            piece = self._count.piece(steps)
+            start = perf_counter()
+            self._launch(piece, self._count.threads)
+            self._count.took(piece, perf_counter() - start, int(self._context[Slot.SLEEPS]))
+            steps -= piece
+            if not steps:
+                return
+            bases, strides = (self._context[Slot.BUFFERS + i :: 2] for i in (0, 1))
+            bases += piece * strides
+
+    def _launch(self, steps: int, threads: int, inline: bool = False) -> None:
+        """Run so many steps from where the buffers point to; see `Team.run`."""
+        assert self._loaded is not None
         self._context[Slot.STEPS] = steps
         self._counters.fill(0)
         team().run(self._loaded.address(ENTRY), self._context, threads, inline)
-
-    def _crew(self, steps: int) -> tuple[int, bool]:
-        """How many threads, and whether on the caller's own; neither changes any result."""
-        seconds, threads = self._binding.seconds, self.threads
-        if self.options.threads is None:
-            useful = int(seconds / (SHARE_SECONDS * self._binding.barriers))
-            threads = max(1, min(threads, useful))
-            if seconds * steps < INLINE_SECONDS:
-                threads = 1
-        return threads, threads == 1 and seconds * steps < INLINE_SECONDS
 
     # ------------------------------------------------------------ looking inside
 

@@ -18,10 +18,20 @@ from threading import Lock, Thread
 import numpy as np
 
 from ranvier.engines.native.context import Slot
+from ranvier.engines.native.host import host
 from ranvier.errors import InputError
 
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 """The type of a program's entry: (context, index of the thread)."""
+
+SPINS = 4000
+"""Looks at a barrier's counter before a waiting thread sleeps between looks: 100 to 200 us."""
+
+FEW_SPINS = 100
+"""The same where there are more threads than cores: the awaited thread may need this one's core.
+
+By `benchmarks/busy.py`: four threads on two cores take a quarter of the time of 4000 looks.
+"""
 
 _LOOK = 0.1
 """Seconds after which a waiting caller looks up, where a signal alone would not wake it."""
@@ -37,7 +47,8 @@ class Team:
     def run(self, address: int, context: np.ndarray, threads: int, inline: bool = False) -> None:
         """Call the entry at `address` once on each of `threads` threads; return when all have.
 
-        `context` is the program's; its slots for threads, stop, done and barriers are set here.
+        `context` is the program's; its slots for threads, stop, done and barriers are set here,
+        and its slot for sleeps counts those of this call.
         With `inline` one thread, the caller's own, does all: right for short calls, but a
         signal waits until it returns. Otherwise workers run the program, and an exception in
         the waiting caller (KeyboardInterrupt, above all) ends the call after the step in hand,
@@ -46,7 +57,8 @@ class Team:
         if inline and threads != 1:
             raise ValueError(f"an inline call runs on 1 thread, not {threads}")
         context[Slot.THREADS] = threads
-        for slot in (Slot.STOP, Slot.DONE, Slot.ARRIVALS, Slot.LAST):
+        context[Slot.SPINS] = SPINS if threads <= host().cores else FEW_SPINS
+        for slot in (Slot.STOP, Slot.DONE, Slot.ARRIVALS, Slot.LAST, Slot.SLEEPS):
             context[slot] = 0
         entry = _ENTRY(address)
         if inline:

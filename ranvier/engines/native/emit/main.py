@@ -25,9 +25,6 @@ from ranvier.engines.native.emit.sharing import (
 from ranvier.engines.native.host import Host
 from ranvier.records import dataclass
 
-_SPINS = 4000
-"""Looks at the counter before a waiting thread sleeps between looks: 100 to 200 us."""
-
 _SLEEP = ir.FunctionType(VOID, [I32]).as_pointer()
 """A pointer to a function that sleeps; llvmlite wants the type in order to call it."""
 
@@ -255,6 +252,7 @@ def _emit_meeting(module: Value, host: Host) -> Value:
     goal = b.add(e.load(b, entry(b, record, Record.GOAL), I64, 8), threads)
     b.store(goal, entry(b, record, Record.GOAL))
     arrivals = _slot(b, context, Slot.ARRIVALS)
+    spins = _load_slot(b, context, Slot.SPINS)
     look, spin = b.append_basic_block("look"), b.append_basic_block("spin")
     rest, done = b.append_basic_block("rest"), b.append_basic_block("done")
     here = b.add(b.atomic_rmw("add", arrivals, e.i64(1), "acq_rel"), e.i64(1))
@@ -267,11 +265,12 @@ def _emit_meeting(module: Value, host: Host) -> Value:
     b.cbranch(b.icmp_signed(">=", seen, goal), done, wait)
     b.position_at_end(wait)
     more = b.add(tries, e.i64(1))
-    b.cbranch(b.icmp_signed("<", tries, e.i64(_SPINS)), spin, rest)
+    b.cbranch(b.icmp_signed("<", tries, spins), spin, rest)
     b.position_at_end(spin)
     _pause(b, host)
     b.branch(look)
     b.position_at_end(rest)
+    b.atomic_rmw("add", _slot(b, context, Slot.SLEEPS), e.i64(1), "monotonic")
     callee = e.load(b, _slot(b, context, Slot.SLEEP), _SLEEP, 8)
     with b.if_then(b.icmp_unsigned("!=", callee, ir.Constant(_SLEEP, None))):
         b.call(callee, [ir.Constant(I32, 1)])
