@@ -7,6 +7,7 @@ InputError that names the argument, its value and what it may be.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf, nan
 from numbers import Integral, Real
 from reprlib import repr as shortened
@@ -18,6 +19,9 @@ from ranvier.errors import InputError
 
 _TOO_LONG = 1 << 63
 """Whole numbers are int64 in programs."""
+
+_DEEPEST = 16
+"""Levels of a configuration: a schedule in a schedule, and so on."""
 
 
 def number(
@@ -61,6 +65,16 @@ def flag(name: str, value: Any) -> bool:
     if isinstance(value, bool | np.bool_):
         return bool(value)
     raise InputError(f"{name} is {shown(value)}; use True or False")
+
+
+def shallow(name: str, config: Any) -> None:
+    """Refuse a configuration that is nested so deeply that reading it would not end well."""
+    level = [config]
+    for _ in range(_DEEPEST):
+        level = [item for each in level if isinstance(each, Mapping) for item in each.values()]
+        if not level:
+            return
+    raise InputError(f"the {name} is nested deeper than {_DEEPEST}; use fewer levels")
 
 
 def per_axis(name: str, value: Any) -> int | tuple[int, ...]:

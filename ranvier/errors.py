@@ -1,8 +1,25 @@
 """The exceptions that Ranvier raises; each message says what, where and how to mend it."""
 
+_LONGEST = 1000
+_END = 300
+"""Characters of a message, and of those that its end has, where it says how to mend things."""
+
+
+def bounded(message: str) -> str:
+    """Return a message without its middle where it is too long to read.
+
+    It may quote what a file or a caller gave: thousands of names, or one of a megabyte.
+    """
+    if len(message) <= _LONGEST:
+        return message
+    return f"{message[: _LONGEST - _END]} … {message[-_END:]}"
+
 
 class RanvierError(Exception):
     """Base of every error that Ranvier raises on purpose."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(bounded(each) if isinstance(each, str) else each for each in args))
 
 
 class ShapeError(RanvierError, ValueError):

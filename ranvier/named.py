@@ -40,6 +40,7 @@ class Named:
                 f"{checks.shown(config)} makes no {cls.__name__.lower()}; use an object with "
                 f"a name, one of {', '.join(cls.family)}"
             )
+        checks.shallow(cls.__name__.lower(), config)
         given = dict(config)
         name = given.pop("name", None)
         if not isinstance(name, str) or name not in cls.family:

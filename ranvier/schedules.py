@@ -147,6 +147,7 @@ class WarmUp(Schedule):
     def __post_init__(self) -> None:
         self._whole_numbers("steps")
         self._set("then", as_rate(self._title("then"), self.then))
+        checks.shallow(self.name, self.config())
 
     def value_at(self, step: Tensor) -> Tensor:
         share = f.minimum((step + 1.0) / float(self.steps), 1.0)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import click
 
 from ranvier import __version__
-from ranvier.errors import NonFiniteError, RanvierError
+from ranvier.errors import NonFiniteError, RanvierError, bounded
 
 _COMMANDS = ("train", "evaluate", "predict", "summary", "models", "datasets", "bench")
 
@@ -83,7 +83,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _fail(arguments: Sequence[str], message: str, status: int) -> int:
-    line = " ".join(message.split())
+    line = bounded(" ".join(message.split()))
     print(f"ranvier: {line}", file=sys.stderr)
     if "--json" in arguments:
         _to_reader(json.dumps({"error": line}) + "\n")

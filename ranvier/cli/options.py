@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ranvier.reading import parse_json
 from ranvier.training.history import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,7 +90,7 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
         if not equals or not key:
             raise click.UsageError(f"--set {pair}: write it as KEY=VALUE")
         try:
-            found[key] = json.loads(value)
+            found[key] = parse_json(value)
         except ValueError:
             found[key] = value
     return found

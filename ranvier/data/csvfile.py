@@ -138,13 +138,15 @@ def _records(path: Path) -> Iterator[tuple[list[str], int]]:
 
 
 def _check_header(table: Table) -> None:
+    seen: set[str] = set()
     for column, name in enumerate(table.columns):
         if not name:
             raise DataError(
                 f"{table.path}, line 1: column {column + 1} has no name; name every column"
             )
-        if name in table.columns[:column]:
+        if name in seen:
             raise DataError(f"{table.path}, line 1: two columns are named {name!r}; rename one")
+        seen.add(name)
     if all(_is_number(name) for name in table.columns):
         raise DataError(
             f"{table.path}, line 1: the header is missing (all fields are numbers); "
@@ -170,13 +172,14 @@ def _others(table: Table, place: int) -> tuple[str, ...]:
 
 
 def _places(table: Table, names: Sequence[str]) -> list[int]:
-    missing = [name for name in names if name not in table.columns]
+    places = {name: place for place, name in enumerate(table.columns)}
+    missing = [name for name in names if name not in places]
     if missing:
         raise DataError(
             f"{table.path}: there is no column {', '.join(map(repr, missing))}; "
             f"the network takes {', '.join(names)}"
         )
-    return [table.columns.index(name) for name in names]
+    return [places[name] for name in names]
 
 
 def _label_place(table: Table, label: str | None) -> int:

@@ -57,6 +57,8 @@ def from_path(
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; check the path")
+    if not path.is_file() and not path.is_dir():
+        raise DataError(f"{path}: is a pipe or a device; copy what it gives to a plain file")
     table = is_table(path)
     if (label is not None or regression or features is not None) and not table:
         raise DataError(f"{path}: label, regression and features are for tables; leave them out")

@@ -13,6 +13,10 @@ from ranvier.data.source import Array, Split
 
 PARTS = ("train", "validation", "test")
 
+_HARMLESS = 256 << 20
+_MOST_GROWTH = 1000
+"""Pictures may take so many bytes in memory, or so many times those of their files."""
+
 
 def read_picture_folder(folder: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
     """Return the parts and the class names of a folder of pictures.
@@ -75,6 +79,8 @@ def _read_all(paths: list[Path]) -> Array:
     pictures = []
     for path in paths:
         pictures.append(read_image(path))
+        if len(pictures) == 1:
+            _check_memory(paths, pictures[0])
         first, last = pictures[0].shape, pictures[-1].shape
         if first[:2] != last[:2]:
             raise DataError(
@@ -87,3 +93,14 @@ def _read_all(paths: list[Path]) -> Array:
     for number, pixels in enumerate(pictures):
         images[number] = pixels  # a grey picture among coloured ones is repeated by channel
     return images
+
+
+def _check_memory(paths: list[Path], first: Array) -> None:
+    """Refuse files so small that their pictures, all like the first, cannot be photographs."""
+    needed, packed = first.size * len(paths), sum(path.stat().st_size for path in paths)
+    if needed > _HARMLESS and needed > _MOST_GROWTH * packed:
+        raise DataError(
+            f"{paths[0].parent.parent}: {len(paths)} pictures of {first.shape[1]}x{first.shape[0]} "
+            f"pixels need {needed >> 20} MB, over {_MOST_GROWTH} times their files; make them "
+            "smaller"
+        )

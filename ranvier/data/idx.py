@@ -7,18 +7,25 @@ datasets use), the number of axes, and each axis's length as 32 bits; the elemen
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from math import prod
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from ranvier.data.errors import DataError
 from ranvier.data.source import Array, Split
+from ranvier.reading import open_plain
 
 _TYPES = {8: "uint8", 9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
 _LIMIT = 4 << 30
 """More bytes than this in one file are refused rather than unpacked."""
+_HARMLESS = 128 << 20
+_MOST_GROWTH = 100
+"""An archive may unpack to so many bytes, or to so many times its own."""
+_CHUNK = 1 << 20
 
 _PARTS = {"train": ("train",), "test": ("t10k", "test")}
 _KINDS = {"images": 3, "labels": 1}
@@ -70,14 +77,18 @@ def _header(content: bytes, axes: int, name: str) -> tuple[int, ...]:
 
 
 def read_bytes(path: Path, limit: int = _LIMIT) -> bytes:
-    """Read a file, unpacked if its name ends with .gz; at most `limit` bytes, else DataError."""
+    """Read a plain file, unpacked if its name ends with .gz; at most `limit` bytes.
+
+    Raises DataError for a larger one, and for an archive that becomes very many times larger when
+    it is unpacked.
+    """
     try:
-        if path.suffix != ".gz":
-            with open(path, "rb") as file:
-                content = file.read(limit + 1)
-        else:
-            with gzip.open(path) as file:
-                content = file.read(limit + 1)
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if path.suffix != ".gz":
+                content = file.read(limit + 1) if size <= limit else None
+            else:
+                content = _unpacked(path, file, size, limit)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file; check the path") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -86,16 +97,36 @@ def read_bytes(path: Path, limit: int = _LIMIT) -> bytes:
         ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if len(content) > limit:
+    if content is None or len(content) > limit:
         raise DataError(f"{path}: holds more than {limit} bytes; split it into smaller files")
     return content
+
+
+def _unpacked(path: Path, file: BinaryIO, size: int, limit: int) -> bytes:
+    """What a gzip archive of `size` bytes holds, or a little more than `limit` bytes of it."""
+    parts, total = [], 0
+    with gzip.open(file) as unpacked:
+        while total <= limit and (part := unpacked.read(_CHUNK)):
+            parts.append(part)
+            total += len(part)
+            check_growth(path, total, size)
+    return b"".join(parts)
+
+
+def check_growth(path: Path, unpacked: int, packed: int) -> None:
+    """Raise DataError where so many bytes out of so few are no data, but a bomb."""
+    if unpacked > _HARMLESS and unpacked > _MOST_GROWTH * packed:
+        raise DataError(
+            f"{path}: unpacks to more than {unpacked >> 20} MB, over {_MOST_GROWTH} times its "
+            "size; unpack it yourself if you trust it"
+        )
 
 
 def _fault(path: Path, error: Exception) -> str:
     """What is wrong with an archive that does not unpack."""
     if isinstance(error, EOFError):
         return "truncated"
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         if file.read(2) != b"\x1f\x8b":
             return "none (it does not begin with 1f 8b)"
     return "damaged"

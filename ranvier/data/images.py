@@ -5,20 +5,28 @@ Pillow does the decoding and the resampling; it is imported when a picture is re
 
 from __future__ import annotations
 
+import warnings
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from ranvier.data.errors import DataError
 from ranvier.data.source import Array
+from ranvier.reading import open_plain
 from ranvier.records import dataclass
 
 if TYPE_CHECKING:
     from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+"""What Pillow may take a file for, whatever its name; others of its decoders start programs."""
+_MOST_PIXELS = 64_000_000
+_BAND = 256
+"""Rows of a picture that are converted at once."""
 
 _GREY_MODES = ("1", "L", "LA", "La")
 _INK = 64
@@ -29,15 +37,31 @@ def read_image(path: Path) -> Array:
     """Return a picture as uint8 [h, w, 1] if the file is grey, else [h, w, 3] (RGB).
 
     The camera's rotation is undone, transparency is laid on white, 16-bit grey keeps its upper
-    eight bits, of an animation the first frame counts. Raises DataError, naming the file.
+    eight bits, of an animation the first frame counts. Raises DataError, naming the file, for what
+    is none of PNG, JPEG, GIF, BMP, TIFF, WebP and PNM, and for more than 64 million pixels.
     """
+    try:
+        file = open_plain(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file; check the path") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    with file:
+        return _decoded(path, file)
+
+
+def _decoded(path: Path, file: BinaryIO) -> Array:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as file:
-            return _pixels(ImageOps.exif_transpose(file))
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file; check the path") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused here instead
+            image = Image.open(file, formats=_FORMATS)
+        if image.width * image.height > _MOST_PIXELS:
+            raise Image.DecompressionBombError
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _pixels(image)
     except UnidentifiedImageError:
         raise DataError(f"{path}: not a picture that can be read; use PNG or JPEG") from None
     except Image.DecompressionBombError:
@@ -47,24 +71,28 @@ def read_image(path: Path) -> Array:
 
 
 def _pixels(image: Image.Image) -> Array:
-    from PIL import Image
-
     height, width = image.height, image.width
     if image.mode[0] in "IF":  # 16 or 32 bits; Pillow's own conversion cuts off at 255
-        values: Array = np.asarray(image).astype(np.float64)
+        values: Array = np.asarray(image)
         if image.mode != "F" and values.max() > 255:
             values = values // 256
         return np.clip(values, 0, 255).astype(np.uint8)[..., np.newaxis]
     mode = "L" if image.mode in _GREY_MODES else "RGB"
-    if image.has_transparency_data:
-        paper = Image.new("RGBA", image.size, "white")
-        image_on_paper = Image.alpha_composite(paper, image.convert("RGBA"))
-    else:
-        image_on_paper = image
-    pixels: Array = np.array(image_on_paper.convert(mode)).reshape(height, width, -1)
+    pixels = np.empty((height, width, len(mode)), np.uint8)
+    for top in range(0, height, _BAND):  # so that copies on the way stay small
+        band = image.crop((0, top, width, min(top + _BAND, height)))
+        if image.has_transparency_data:
+            band = _on_paper(band.convert("RGBA"))
+        pixels[top : top + _BAND] = np.asarray(band.convert(mode)).reshape(-1, width, len(mode))
     if image.mode == "P" and (pixels == pixels[..., :1]).all():
         return pixels[..., :1]  # a palette of greys
     return pixels
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
 @dataclass(frozen=True)
@@ -84,18 +112,27 @@ MNIST_MANNER = Manner("dark", True)
 _NEARLY_ALL = 0.99
 _MOST_SEEN = 200
 """Whether pictures are centred is judged by so many of them."""
+_TOGETHER = 1024
+"""Pictures whose paper is judged at once: NumPy's median makes float64 of their borders."""
 
 
 def manner(images: Array) -> Manner:
     """Return how pictures uint8[n, h, w, 1] were made, judged by their borders and their ink."""
-    edges = (images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1])
-    light = np.median(np.concatenate(edges, axis=1)[..., 0], axis=1) > 127
+    parts = range(0, len(images), _TOGETHER)
+    light = np.concatenate([_on_light(images[start : start + _TOGETHER]) for start in parts])
     for paper, share in (("light", light.mean()), ("dark", 1 - light.mean())):
         if share >= _NEARLY_ALL:
             some = images[:: -(-len(images) // _MOST_SEEN)]
             some = 255 - some if paper == "light" else some
             return Manner(paper, bool(np.mean([_is_centred(each) for each in some]) >= 0.9))
     return Manner()
+
+
+def _on_light(images: Array) -> Array:
+    """Whether each of some pictures has light paper: bool[n]."""
+    edges = (images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1])
+    found: Array = np.median(np.concatenate(edges, axis=1)[..., 0], axis=1) > 127
+    return found
 
 
 def _is_centred(grey: Array) -> bool:

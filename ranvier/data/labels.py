@@ -13,6 +13,10 @@ from ranvier.data.source import Array
 
 _MOST = 1 << 16
 """A class number from here on is taken for a mistake."""
+_LONGEST = 1000
+"""Digits of a whole number; Python refuses to read some thousands of them."""
+_TOGETHER = 256
+"""Pictures that are counted at once, so that their copies stay small."""
 
 
 def class_numbers(labels: Sequence[str], classes: Sequence[str], name: str) -> Array:
@@ -38,7 +42,7 @@ def class_names(labels: Sequence[str]) -> tuple[str, ...]:
 def is_whole(text: str) -> bool:
     """Whether a text is a whole number in plain decimal digits."""
     digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdecimal()
+    return digits.isascii() and digits.isdecimal() and len(digits) <= _LONGEST
 
 
 def numbered_classes(labels: Array, name: str) -> tuple[str, ...]:
@@ -118,7 +122,10 @@ def _channel_statistics(images: Array) -> dict[str, Any]:
     values = np.arange(256) / 255
     means, deviations = [], []
     for channel in range(images.shape[3]):
-        counts = np.bincount(images[..., channel].ravel(), minlength=256)
+        counts = np.zeros(256, np.int64)
+        for start in range(0, len(images), _TOGETHER):  # np.bincount makes them int64
+            some = images[start : start + _TOGETHER, ..., channel]
+            counts += np.bincount(some.ravel(), minlength=256)
         shares = counts / counts.sum()
         mean = shares @ values
         means.append(mean)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from ranvier.data.errors import DataError
+from ranvier.data.idx import check_growth
 from ranvier.data.labels import (
     check_classes,
     check_range,
@@ -18,6 +22,10 @@ from ranvier.data.labels import (
     numbered_classes,
 )
 from ranvier.data.source import Array, Split
+from ranvier.reading import open_plain
+
+_CHUNK = 1 << 20
+_MOST_AXES = 32
 
 _PAIRS = {
     "train": (("inputs", "targets"), ("x_train", "y_train")),
@@ -62,18 +70,48 @@ def read_npz(path: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
 
 def _read_arrays(path: Path) -> dict[str, Array]:
     damaged = f"{path}: not an .npz archive, or damaged; write it with numpy.savez"
-    if not zipfile.is_zipfile(path):
-        raise DataError(damaged)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except ValueError:
-        raise DataError(
-            f"{path}: holds Python objects, which are never loaded; "
-            "save arrays of numbers or strings"
-        ) from None
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile):
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+            members = [each for each in archive.infolist() if each.filename.endswith(".npy")]
+            size = os.fstat(file.fileno()).st_size
+            check_growth(path, sum(each.file_size for each in members), size)
+            return {each.filename[:-4]: _read_member(path, archive, each) for each in members}
+    except OSError as error:
+        if error.strerror is None:
+            raise DataError(damaged) from None
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except DataError:
+        raise
+    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError):
         raise DataError(damaged) from None
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    """An array, whose header and size are compared before memory is spent on it."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("a method of compression that NumPy does not write")
+    with archive.open(member) as file:
+        version = read_magic(file)
+        read_header = read_array_header_1_0 if version == (1, 0) else read_array_header_2_0
+        shape, by_columns, dtype = read_header(file)
+        if dtype.hasobject:
+            raise DataError(
+                f"{path}: holds Python objects, which are never loaded; "
+                "save arrays of numbers or strings"
+            )
+        size = member.file_size - file.tell()
+        if len(shape) > _MOST_AXES or min(shape, default=0) < 0 or not dtype.itemsize:
+            raise ValueError("no shape of an array")
+        if prod(shape) * dtype.itemsize != size:
+            raise ValueError("the shape does not fit the file")
+        content, place = np.empty(size, np.uint8), 0
+        while part := file.read(_CHUNK):  # to the end, where the checksum is compared
+            content[place : place + len(part)] = np.frombuffer(part, np.uint8)
+            place += len(part)
+        if place != size:
+            raise EOFError("the array is cut off")
+    flat = content.view(dtype)
+    return flat.reshape(shape[::-1]).T if by_columns else flat.reshape(shape)
 
 
 def _keys(path: Path, part: str, arrays: Mapping[str, Array]) -> tuple[str, str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -83,11 +83,19 @@ class State(Tensor):
 
     def __init__(self, value: Any, dtype: Any = None, *, name: str | None = None) -> None:
         array = as_array(value, dtype, f"{name}: " if name else "")
-        op = StateRead(name, array.shape, array.dtype)
-        super().__init__(op, (), array.shape, array.dtype)
-        storage = aligned_empty(array.shape, array.dtype)
-        storage[...] = array
-        object.__setattr__(self, "storage", storage)
+        self._hold(array.shape, array.dtype, name)
+        self.storage[...] = array
+
+    @classmethod
+    def unset(cls, shape: Shape, dtype: DType, name: str) -> Self:
+        """Return state that has yet to be written; until then it costs no memory."""
+        state = cls.__new__(cls)
+        state._hold(shape, dtype, name)
+        return state
+
+    def _hold(self, shape: Shape, dtype: DType, name: str | None) -> None:
+        super().__init__(StateRead(name, shape, dtype), (), shape, dtype)
+        object.__setattr__(self, "storage", aligned_empty(shape, dtype))
 
     @property
     def label(self) -> str | None:

@@ -22,6 +22,9 @@ from ranvier.nn.module import Module
 
 _DEEPEST = 64
 
+_MOST_MODULES = 10_000
+"""Modules of a network, each as many times as it is called: a short file may repeat repetitions."""
+
 INITIALIZERS: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in vars(initializers).values()
@@ -102,7 +105,9 @@ class _Writer:
 
 class _Reader:
     def __init__(self) -> None:
-        self._done: list[Module] = []
+        self._done: list[tuple[Module, int]] = []
+        """The modules made so far, and how many each one calls, itself among them."""
+        self._count = 0
         self._classes = classes()
 
     def module(self, config: Any, depth: int) -> Module:
@@ -136,19 +141,33 @@ class _Reader:
                 cls = _known(INITIALIZERS, config["initializer"], "initializer")
                 return self._make(cls, config["arguments"], depth)
             case ["class", "arguments"]:
-                made = self._make(
-                    _known(self._classes, config["class"], "class"), config["arguments"], depth
-                )
-                self._done.append(made)
-                return made
+                return self._new(config, depth)
         raise InputError(f"the network's configuration has the keys {', '.join(config)}")
+
+    def _new(self, config: Mapping[str, Any], depth: int) -> Module:
+        before = self._count
+        cls = _known(self._classes, config["class"], "class")
+        made: Module = self._make(cls, config["arguments"], depth)
+        self._add(1)
+        self._done.append((made, self._count - before))
+        return made
+
+    def _add(self, modules: int) -> None:
+        self._count += modules
+        if self._count > _MOST_MODULES:
+            raise InputError(
+                f"the network's configuration calls more than {_MOST_MODULES:,} modules; make the "
+                "network in your code and load it with rv.load(path, net=...)"
+            )
 
     def _again(self, number: Any) -> Module:
         if not isinstance(number, int) or not 0 <= number < len(self._done):
             raise InputError(
                 f"the network's configuration repeats module {number!r}, which is none"
             )
-        return self._done[number]
+        module, size = self._done[number]
+        self._add(size)
+        return module
 
     def _make(self, cls: type[Any], arguments: Any, depth: int) -> Any:
         if not isinstance(arguments, Mapping):

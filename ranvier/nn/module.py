@@ -118,7 +118,7 @@ class Module:
         known = self.__dict__.get(name)
         if known is None:
             path = f"{self.path}.{name}" if self.path else name
-            known = kind(_drawn(init, path, shape), dtype, name=path)
+            known = _new(kind, path, shape, init, dtype)
             setattr(self, name, known)
         if not isinstance(known, kind):
             raise InputError(f"the attribute {name!r} is taken, so it cannot hold a state; rename")
@@ -248,14 +248,15 @@ class Module:
             object.__setattr__(self, "_parent", (ref(parent), label))
 
 
-def _drawn(init: Initializer, path: str, shape: Shape) -> np.ndarray:
-    """The initial value of the state at `path`."""
-    rng = generator(current().initial_seed(), path)
+def _new(kind: type[S], path: str, shape: Shape, init: Initializer, dtype: dtypes.DType) -> S:
+    """The state at `path` with its initial value, or with none where the trace draws none."""
     label = path.rpartition(".")[2]
     try:
         if prod(shape) >= 1 << 60:  # what NumPy refuses in words of its own
             raise MemoryError
-        array = np.asarray(init(rng, shape))
+        if not current().drawing:
+            return kind.unset(shape, dtype, path)
+        array = np.asarray(init(generator(current().initial_seed(), path), shape))
     except MemoryError:
         raise InputError(
             f"{label} would hold {by(shape)} numbers, more than there is memory for; "
@@ -265,7 +266,7 @@ def _drawn(init: Initializer, path: str, shape: Shape) -> np.ndarray:
         raise ShapeError(
             f"the initializer of {label} gave {by(array.shape)} for the shape {by(shape)}"
         )
-    return array
+    return kind(array, dtype, name=path)
 
 
 _RESERVED = frozenset(name for name in vars(Module) if not name.startswith("_"))

@@ -44,9 +44,11 @@ class Trace:
     weights: the weight of each sample, [batch], or None where all weigh the same.
     updates: the new value of each state that layers have changed, for `rv.compile`.
     calls: every call of a module so far, for those who set it to a list.
+    drawing: whether new state gets its initial values; set to False by those who write it at once.
     """
 
     calls: list[CallRecord] | None = None
+    drawing: bool = True
 
     def __init__(
         self,

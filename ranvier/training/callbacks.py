@@ -114,7 +114,10 @@ class Watching(Callback):
         return {"best": self.best, "best_epoch": self.best_epoch}
 
     def restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        best, epoch = state["best"], state["best_epoch"]
+        if not isinstance(best, int | float | None) or not isinstance(epoch, int):
+            raise TypeError("the best value and its epoch are numbers")
+        self.best, self.best_epoch = best, epoch
 
 
 class EarlyStopping(Watching):

@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 
 from ranvier.errors import InputError, RanvierError
+from ranvier.reading import parse_json, read_plain
+
+_MOST_OBJECTS = 50_000
+"""Objects of a configuration: modules, their arguments, penalties and the like."""
 
 
 class RunError(RanvierError, OSError):
@@ -118,11 +122,11 @@ def save_json(path: Path, value: Mapping[str, Any]) -> None:
 def load_json(path: Path) -> dict[str, Any]:
     """Read what `save_json` wrote; RunError where it is missing, altered or damaged."""
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}; check the path") from None
     try:
-        value = json.loads(content)
+        value = parse_json(content, _MOST_OBJECTS)
         digest = value.pop("sha256")
         whole = digest == hashlib.sha256(canonical(value)).hexdigest()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

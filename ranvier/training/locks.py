@@ -18,6 +18,9 @@ from ranvier.training.files import RunError
 LOCK = ".lock"
 """The file that is locked; the holder removes it at the end."""
 
+_APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
+"""Without waiting for a reader, where somebody has put a pipe there."""
+
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
@@ -44,7 +47,7 @@ class Lock:
 
     def _open(self) -> IO[bytes]:
         try:
-            file = self._path.open("ab")
+            file = os.fdopen(os.open(self._path, _APPENDING, 0o666), "ab")
         except OSError as error:
             raise RunError(f"cannot write {self._path}: {error.strerror}; mend that") from None
         try:

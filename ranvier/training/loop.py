@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ranvier.engines.program import Program
-from ranvier.errors import NonFiniteError
+from ranvier.errors import InputError, NonFiniteError, RanvierError
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
 from ranvier.training.callbacks import Callback
 from ranvier.training.evaluation import add_up, evaluated
 from ranvier.training.feeds import Feed
-from ranvier.training.files import as_json
+from ranvier.training.files import RunError, as_json
 from ranvier.training.history import History, Record, plain
 from ranvier.training.interrupts import Interrupts
 from ranvier.training.objective import Objective
@@ -99,8 +99,13 @@ class Training:
             self._restore(saved)
 
     def _restore(self, saved: Checkpoint) -> None:
-        self.net.load_weights(saved.weights)
-        self.optimizer.load(saved.optimizer, self.net.parameters(frozen=True))
+        """Take over a checkpoint; RunError where it is not one of this network and training."""
+        try:
+            self._check_place(saved)
+            self.net.load_weights(saved.weights)
+            self.optimizer.load(saved.optimizer, self.net.parameters(frozen=True))
+        except RanvierError as error:
+            raise RunError(f"{self._run}: the checkpoint does not fit: {error}") from None
         self.position, self._sums = saved.position, dict(saved.sums)
         self._rate = saved.learning_rate
         self.history = History(saved.history, saved.stopped)
@@ -110,8 +115,29 @@ class Training:
             mine = next((each for each in known if each[0]["kind"] == kind), None)
             if mine is not None:  # else it is new, and begins here
                 known.remove(mine)
-                callback.restore(mine[0]["state"], mine[1])
+                self._restore_callback(callback, mine[0]["state"], mine[1])
         self._stopping = self._final = bool(saved.stopped)
+
+    def _check_place(self, saved: Checkpoint) -> None:
+        """Refuse a place that no epoch has, and sums of other losses and metrics than ours."""
+        if self.feed.steps is not None and saved.position > self.feed.steps:
+            raise InputError(
+                f"it is {saved.position} steps into an epoch of {self.feed.steps}; train again"
+            )
+        measured = {*self._program.signature.outputs} - {LEARNING_RATE}
+        if set(saved.sums) != (measured if saved.position else set()):
+            raise InputError(f"its sums are not of {', '.join(sorted(measured))}; train again")
+
+    def _restore_callback(
+        self, callback: Callback, state: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> None:
+        try:
+            callback.restore(state, arrays)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(
+                f"{self._run}: {type(callback).__name__} cannot go on from what the checkpoint "
+                f"holds ({type(error).__name__}: {error}); train again, or without it"
+            ) from error
 
     def execute(self) -> History:
         """Train until the last epoch or a stop, and return the history.

@@ -295,9 +295,13 @@ class Model:
         example = pre.preprocessed(self.settings.example(), self.preprocess or {})
         return summarize(self.net, *(example.values() if isinstance(example, dict) else [example]))
 
-    def build(self, settings: Settings) -> None:
-        """Create the state of the network for inputs of the form that the settings have."""
-        self._outputs = programs.build(self.learner(), settings.example(), settings.seed)
+    def build(self, settings: Settings, drawing: bool = True) -> None:
+        """Create the state of the network for inputs of the form that the settings have.
+
+        drawing: whether it gets initial values; without them it must be written at once.
+        """
+        made = programs.build(self.learner(), settings.example(), settings.seed, drawing)
+        self._outputs = made
         self.settings = settings
 
     # ------------------------------------------------------------ within

@@ -103,9 +103,13 @@ def prediction_program(learner: Learner, feed: Feed, logits: bool) -> Program:
     return learner.compile(placeholders, _named(PREDICTION, shown))
 
 
-def build(learner: Learner, example: Tensors, seed: int) -> dict[str, Shape]:
-    """Create the state of the network for raw inputs; return its outputs' shapes by name."""
-    with trace(False, seed):
+def build(learner: Learner, example: Tensors, seed: int, drawing: bool = True) -> dict[str, Shape]:
+    """Create the state of the network for raw inputs; return its outputs' shapes by name.
+
+    drawing: whether it gets initial values, or is going to be written.
+    """
+    with trace(False, seed) as t:
+        t.drawing = drawing
         outputs = _apply(learner.net, preprocessed(example, learner.preprocess))
     return {name: output.shape for name, output in by_name(outputs).items()}
 

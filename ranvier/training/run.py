@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ranvier.reading import parse_json, read_plain
 from ranvier.training.files import (
     RunError,
     as_json,
@@ -83,6 +84,8 @@ class Checkpoint:
     def load(cls, path: Path) -> Checkpoint:
         """Read a checkpoint; RunError for a damaged one."""
         flat, info = load_arrays(path)
+        if not all(key in _FACTS and _FACTS[key](value) for key, value in info.items()):
+            raise _no_checkpoint(path)
         kinds: dict[str, dict[str, np.ndarray]] = {}
         for name, array in flat.items():
             kind, _, rest = name.partition("/")
@@ -92,7 +95,39 @@ class Checkpoint:
             weights, optimizer = kinds.get("weights", {}), kinds["optimizer"]
             return cls(weights, optimizer, callback_arrays=own, **info)
         except (KeyError, TypeError):
-            raise RunError(f"{path}: not a checkpoint of this version; train again") from None
+            raise _no_checkpoint(path) from None
+
+
+def _no_checkpoint(path: Path) -> RunError:
+    return RunError(f"{path}: not a checkpoint of this version; train again")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_callback(value: Any) -> bool:
+    known = isinstance(value, Mapping) and set(value) == {"kind", "state"}
+    return known and isinstance(value["kind"], str) and isinstance(value["state"], Mapping)
+
+
+_FACTS: dict[str, Callable[[Any], bool]] = {
+    "epoch": _is_count,
+    "position": _is_count,
+    "sums": lambda x: isinstance(x, Mapping) and all(map(_is_number, x.values())),
+    "learning_rate": _is_number,
+    "history": lambda x: (
+        isinstance(x, list)
+        and all(isinstance(each, Mapping) and _is_count(each.get("epoch")) for each in x)
+    ),
+    "stopped": lambda x: isinstance(x, str),
+    "callbacks": lambda x: isinstance(x, list) and all(map(_is_callback, x)),
+}
+"""What a checkpoint holds beside arrays, and whether a value is of that kind."""
 
 
 class RunFolder:
@@ -183,7 +218,7 @@ class RunFolder:
     def timings(self) -> list[dict[str, Any]]:
         """Return what is known of the times of earlier epochs, without damaged lines."""
         try:
-            lines = (self.path / TIMINGS).read_bytes().splitlines()
+            lines = read_plain(self.path / TIMINGS).splitlines()
         except OSError:
             return []
         return [found for line in lines if (found := _timing(line)) is not None]
@@ -243,8 +278,8 @@ class RunFolder:
 def _timing(line: bytes) -> dict[str, Any] | None:
     """The time of an epoch; None for a line that does not tell it."""
     try:
-        found = dict(json.loads(line))
-    except (ValueError, TypeError, RecursionError):
+        found = dict(parse_json(line))
+    except (ValueError, TypeError):
         return None
     numbers = (found.get(key) for key in ("epoch", "seconds", "samples"))
     known = all(isinstance(each, int | float) for each in numbers)

@@ -98,14 +98,16 @@ def load(
     config = load_json(folder / CONFIG)
     with _reading(folder / CONFIG):
         model = _model(config, net, loss, metrics, engine, options)
-        settings, frozen = Settings.from_json(config["training"]), list(config["frozen"])
-    # What goes wrong in a network that was passed is not the file's fault.
-    with _reading(folder / CONFIG, () if net is not None else _MALFORMED):
-        model.build(settings)
-    with _reading(folder / CONFIG):
-        for each in frozen:
-            model.freeze(each.replace("[", "[[]"))
-    _restore(model, folder)
+        settings = Settings.from_json(config["training"])
+        frozen = dict.fromkeys(config["frozen"])
+    with model.undone():
+        # What goes wrong in a network that was passed is not the file's fault.
+        with _reading(folder / CONFIG, () if net is not None else _MALFORMED):
+            model.build(settings, drawing=False)
+        _restore(model, folder)
+        with _reading(folder / CONFIG):
+            for each in frozen:
+                model.freeze(each.replace("[", "[[]"))
     return model
 
 
