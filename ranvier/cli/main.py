@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import click
 
 from ranvier import __version__
+from ranvier.cli.streams import mend_streams
 from ranvier.errors import NonFiniteError, RanvierError, bounded
 
 _COMMANDS = ("train", "evaluate", "predict", "summary", "models", "datasets", "bench")
@@ -43,6 +44,7 @@ def ranvier() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit status."""
+    mend_streams()
     status = run(arguments)
     _to_reader("")
     sys.exit(status)

@@ -73,7 +73,8 @@ def write_report(
     )
     place = Path(path)
     place = place / REPORT if place.is_dir() else place
-    write_atomically(place, render(shown).encode())
+    # A file's name may hold bytes that are no UTF-8, which no page can hold as they are.
+    write_atomically(place, render(shown).encode("utf-8", "backslashreplace"))
     return place
 
 
