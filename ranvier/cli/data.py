@@ -16,6 +16,7 @@ from ranvier.data.errors import DataError
 from ranvier.data.files import from_path, is_table
 from ranvier.data.images import manner
 from ranvier.data.source import Dataset
+from ranvier.wording import counted
 
 
 def load_data(
@@ -31,7 +32,23 @@ def load_data(
         known = ", ".join(registry.names())
         name = given or "(nothing)"
         raise DataError(f"{name}: no dataset and no file of that name; datasets are {known}")
-    return from_path(given, label=label, regression=regression, features=features)
+    found = from_path(given, label=label, regression=regression, features=features)
+    for note in _said(found):
+        say(f"{given}: {note}")
+    return found
+
+
+def _said(data: Dataset) -> list[str]:
+    """What people should know of how data were read."""
+    notes, found = data.notes, []
+    if skipped := notes.get("skipped"):
+        files = counted(len(skipped), "file that is no picture", "files that are no pictures")
+        found.append(f"skipped {files}, such as {skipped[0]}")
+    if resized := notes.get("resized"):
+        height, width = notes["size"]
+        pictures = counted(resized, "picture of another size", "pictures of other sizes")
+        found.append(f"fitted {pictures} into {width}x{height} pixels")
+    return found
 
 
 def names_a_table(given: str) -> bool:
@@ -48,6 +65,10 @@ def description(given: str, data: Dataset, label: str | None, regression: bool) 
     inputs = data.train.inputs
     if isinstance(inputs, np.ndarray) and inputs.dtype == np.uint8 and inputs.shape[3:] == (1,):
         about["pictures"] = asdict(manner(inputs))
+    if skipped := data.notes.get("skipped"):
+        about["skipped"] = len(skipped)
+    if resized := data.notes.get("resized"):
+        about["resized"] = resized
     return about
 
 

@@ -1,7 +1,7 @@
 """`ranvier`: the commands, and how they end.
 
-Exit status: 0 on success, 2 where the command or its input is wrong, 1 where training failed,
-130 after Ctrl-C. An error is one line on stderr.
+Exit status: 0 on success, 2 where the command or its input is wrong, 1 where training failed or
+some of the inputs could not be used, 130 after Ctrl-C. An error is one line on stderr.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        ranvier.main(given, prog_name="ranvier", standalone_mode=False, obj=given)
+        status = ranvier.main(given, prog_name="ranvier", standalone_mode=False, obj=given)
     except click.exceptions.NoArgsIsHelpError as shown:
         print(shown.format_message(), file=sys.stderr)
         return 2
@@ -72,7 +72,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(given, f"{error.filename or 'a file'}: {error.strerror or error}", 2)
     except MemoryError:
         return _fail(given, "there is not enough memory; use a smaller batch or network", 2)
-    return 0
+    return status or 0
 
 
 def _usage(error: click.ClickException) -> str:

@@ -18,6 +18,9 @@ _MOST_THREADS = 1024
 
 ENGINES = ("native", "reference")
 
+SOME_FAILED, USAGE = 1, 2
+"""Exit statuses: some of the inputs could not be used; the command or all of its input is wrong."""
+
 
 def json_option(function: F) -> F:
     """Add `--json`."""

@@ -9,14 +9,25 @@ from typing import Any
 import click
 import numpy as np
 
-from ranvier.cli.options import engine_options, engine_settings, json_option, percent, show, table
+from ranvier.cli.options import (
+    SOME_FAILED,
+    USAGE,
+    engine_options,
+    engine_settings,
+    json_option,
+    percent,
+    say,
+    show,
+    table,
+)
 from ranvier.data.corpora import MNIST_PREPROCESS
 from ranvier.data.csvfile import read_rows
 from ranvier.data.errors import DataError
-from ranvier.data.images import MNIST_MANNER, Manner, picture
+from ranvier.data.images import MNIST_MANNER, SUFFIXES, Manner, picture
 from ranvier.training.model import Model
 from ranvier.training.objective import ONE
 from ranvier.training.saving import load
+from ranvier.wording import counted
 
 _TABLES = (".csv", ".tsv")
 
@@ -43,44 +54,86 @@ def command(
 ) -> None:
     """Print what the trained RUN says of each INPUT, with its probability.
 
-    INPUTS are pictures of any size and colour, or tables (.csv) with a column for each number
-    that the network takes.
+    INPUTS are pictures of any size and colour, folders of these, or tables (.csv) with a column
+    for each number that the network takes. Those that cannot be read are named on stderr; the
+    exit status is then 1, or 2 where there is nothing else.
     """
     model = load(run, engine=engine, **engine_settings(threads))
-    names, rows = _rows(model, inputs, ink)
-    found = model.predict(rows)
-    if isinstance(found, dict):
-        raise DataError(f"{run} has several outputs; use it from Python")
-    pairs = zip(names, found, strict=True)
-    results = [_result(name, values, model.classes) for name, values in pairs]
-    lines = table([_cells(result) for result in results])
-    show({"predictions": results}, lines, as_json)
-
-
-def _rows(model: Model, inputs: tuple[Path, ...], ink: str) -> tuple[list[str], np.ndarray]:
-    """The name and the array of each sample that the inputs hold."""
     form = model.settings.inputs.get(ONE)
     if form is None:
         raise DataError("the network has several inputs; use it from Python")
-    shape = tuple(form["shape"])
-    about, seen = model.settings.about, _manner(model)
-    names: list[str] = []
-    found: list[np.ndarray] = []
+    read = _Read()
     for path in inputs:
+        _read(read, path, model, tuple(form["shape"]), ink)
+    if not read.names and len(read.errors) == 1:
+        raise DataError(next(iter(read.errors.values())))
+    results = _results(model, run, read) if read.names else []
+    for error in read.errors.values():
+        say(f"ranvier: {error}")
+    errors = [{"input": name, "error": error} for name, error in read.errors.items()]
+    shown = {"predictions": results, **({"errors": errors} if errors else {})}
+    show(shown, table([_cells(result) for result in results]) if results else [], as_json)
+    if errors:
+        click.get_current_context().exit(SOME_FAILED if results else USAGE)
+
+
+class _Read:
+    """The name and the array of each sample that the inputs hold, and why others hold none."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.rows: list[np.ndarray] = []
+        self.errors: dict[str, str] = {}
+
+
+def _read(read: _Read, path: Path, model: Model, shape: tuple[int, ...], ink: str) -> None:
+    """Add what an input holds, or the error."""
+    try:
         if path.suffix.lower() in _TABLES:
+            about = model.settings.about
             label, features = about.get("label"), about.get("features")
             numbers = read_rows(path, int(np.prod(shape)), label, features)
-            names += [f"{path}:{line}" for line in numbers.lines]
-            found += list(numbers.values.reshape(-1, *shape))
-        elif len(shape) == 3:
-            names.append(str(path))
-            found.append(picture(path, shape, centre=seen.centred, ink=ink, paper=seen.paper))
-        else:
+            read.names += [f"{path}:{line}" for line in numbers.lines]
+            read.rows += list(numbers.values.reshape(-1, *shape))
+        elif len(shape) != 3:
             raise DataError(
                 f"{path}: the network takes rows of {int(np.prod(shape))} numbers, no pictures; "
                 "use a .csv file"
             )
-    return names, np.stack(found)
+        elif path.is_dir():
+            for each in _pictures(path):
+                _read(read, each, model, shape, ink)
+        else:
+            seen = _manner(model)
+            pixels = picture(path, shape, centre=seen.centred, ink=ink, paper=seen.paper)
+            read.names.append(str(path))
+            read.rows.append(pixels)
+    except DataError as error:
+        read.errors[str(path)] = str(error)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """The pictures in a folder and the folders below it, by name; others are counted."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    )
+    found = [path for path in files if path.suffix.lower() in SUFFIXES]
+    if not found:
+        raise DataError(f"{folder}: the folder holds no pictures; put some there")
+    if others := len(files) - len(found):
+        skipped = counted(others, "file that is no picture", "files that are no pictures")
+        say(f"{folder}: skipped {skipped}")
+    return found
+
+
+def _results(model: Model, run: Path, read: _Read) -> list[dict[str, Any]]:
+    found = model.predict(np.stack(read.rows))
+    if isinstance(found, dict):
+        raise DataError(f"{run} has several outputs; use it from Python")
+    pairs = zip(read.names, found, strict=True)
+    return [_result(name, values, model.classes) for name, values in pairs]
 
 
 def _manner(model: Model) -> Manner:

@@ -7,3 +7,7 @@ from ranvier.errors import RanvierError
 
 class DataError(RanvierError, ValueError):
     """Data that is missing, damaged or does not fit what it is used for."""
+
+
+class NoPictureError(DataError):
+    """A file that is to be read as a picture is something else."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,8 +63,9 @@ def from_path(
     table = is_table(path)
     if (label is not None or regression or features is not None) and not table:
         raise DataError(f"{path}: label, regression and features are for tables; leave them out")
+    notes: dict[str, Any] = {}
     if path.is_dir():
-        parts, classes = _read_folder(path)
+        parts, classes, notes = _read_folder(path)
     elif table:
         rows, classes = read_csv(path, label, regression, features)
         parts = {"train": rows}
@@ -74,18 +76,19 @@ def from_path(
     own_test = "test" in parts
     train, validation, test = _three(parts, seed, str(path))
     preprocess = normalization(_array(train))
-    return Dataset(path.stem, train, validation, test, classes, preprocess, own_test)
+    return Dataset(path.stem, train, validation, test, classes, preprocess, own_test, notes)
 
 
-def _read_folder(folder: Path) -> tuple[dict[str, Split], tuple[str, ...]]:
+def _read_folder(folder: Path) -> tuple[dict[str, Split], tuple[str, ...], dict[str, Any]]:
     if any(idx_file(folder, part, kind) for part in ("train", "test") for kind in _IDX):
-        return _read_idx_folder(folder)
+        return *_read_idx_folder(folder), {}
     entries = [entry for entry in folder.iterdir() if entry.name[0] != "."]
     if not entries:
         raise DataError(f"{folder}: the folder is empty; use {_FORMATS}")
     if not any(entry.is_dir() for entry in entries):
         raise DataError(f"{folder}: neither IDX files nor subfolders of pictures; use {_FORMATS}")
-    return read_picture_folder(folder)
+    found = read_picture_folder(folder)
+    return found.parts, found.classes, found.notes
 
 
 _IDX = ("images", "labels")

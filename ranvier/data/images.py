@@ -6,13 +6,16 @@ Pillow does the decoding and the resampling; it is imported when a picture is re
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ranvier.data.errors import DataError
+from ranvier.data.errors import DataError, NoPictureError
+from ranvier.data.paper import border, evened, has_dark_ink
 from ranvier.data.source import Array
 from ranvier.reading import open_plain
 from ranvier.records import dataclass
@@ -28,7 +31,12 @@ _MOST_PIXELS = 64_000_000
 _BAND = 256
 """Rows of a picture that are converted at once."""
 
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, 5
+"""The tag of the camera's rotation; from this value on it is a quarter of a turn."""
 _GREY_MODES = ("1", "L", "LA", "La")
+_SEEN = 256
+"""Pixels a side by which the colour below transparency is chosen."""
+_MUCH_MORE = 3
 _INK = 64
 """Grey value, of 255, from which on a pixel counts as ink and not as a shade of the paper."""
 
@@ -36,34 +44,46 @@ _INK = 64
 def read_image(path: Path) -> Array:
     """Return a picture as uint8 [h, w, 1] if the file is grey, else [h, w, 3] (RGB).
 
-    The camera's rotation is undone, transparency is laid on white, 16-bit grey keeps its upper
-    eight bits, of an animation the first frame counts. Raises DataError, naming the file, for what
-    is none of PNG, JPEG, GIF, BMP, TIFF, WebP and PNM, and for more than 64 million pixels.
+    The camera's rotation is undone; transparency is laid on white, or on black where what is
+    drawn is itself nearly white; 16-bit grey keeps its upper eight bits; of an animation the first
+    frame counts. Raises DataError, naming the file, for what is none of PNG, JPEG, GIF, BMP, TIFF,
+    WebP and PNM, and for more than 64 million pixels.
     """
+    from PIL import ImageOps
+
+    with _opened(path) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _pixels(image)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return height and width of a picture as `read_image` gives it, from the file's header."""
+    with _opened(path) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture; DataError, naming the file, for what cannot be read in the block."""
     try:
         file = open_plain(path)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file; check the path") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    with file:
-        return _decoded(path, file)
-
-
-def _decoded(path: Path, file: BinaryIO) -> Array:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
+        with file, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused here instead
             image = Image.open(file, formats=_FORMATS)
-        if image.width * image.height > _MOST_PIXELS:
-            raise Image.DecompressionBombError
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return _pixels(image)
+            if image.width * image.height > _MOST_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
     except UnidentifiedImageError:
-        raise DataError(f"{path}: not a picture that can be read; use PNG or JPEG") from None
+        raise NoPictureError(f"{path}: not a picture that can be read; use PNG or JPEG") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path}: the picture has too many pixels; make it smaller") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise
@@ -79,20 +99,33 @@ def _pixels(image: Image.Image) -> Array:
         return np.clip(values, 0, 255).astype(np.uint8)[..., np.newaxis]
     mode = "L" if image.mode in _GREY_MODES else "RGB"
     pixels = np.empty((height, width, len(mode)), np.uint8)
+    backdrop = _backdrop(image) if image.has_transparency_data else ""
     for top in range(0, height, _BAND):  # so that copies on the way stay small
         band = image.crop((0, top, width, min(top + _BAND, height)))
-        if image.has_transparency_data:
-            band = _on_paper(band.convert("RGBA"))
+        if backdrop:
+            band = _laid_on(backdrop, band.convert("RGBA"))
         pixels[top : top + _BAND] = np.asarray(band.convert(mode)).reshape(-1, width, len(mode))
     if image.mode == "P" and (pixels == pixels[..., :1]).all():
         return pixels[..., :1]  # a palette of greys
     return pixels
 
 
-def _on_paper(image: Image.Image) -> Image.Image:
+def _laid_on(colour: str, image: Image.Image) -> Image.Image:
     from PIL import Image
 
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return Image.alpha_composite(Image.new("RGBA", image.size, colour), image)
+
+
+def _backdrop(image: Image.Image) -> str:
+    """The colour to lay transparency on: "white", or "black" for what white would hide.
+
+    That is what stands out much more on black, judged by the deviation of some pixels' luma.
+    """
+    size = (min(image.width, _SEEN), min(image.height, _SEEN))
+    some = np.asarray(image.resize(size, resample=0).convert("RGBA")).astype(np.float64)
+    seen, luma = some[..., 3] / 255, some[..., :3] @ (0.299, 0.587, 0.114)
+    on_white, on_black = seen * luma + 255 * (1 - seen), seen * luma
+    return "black" if on_black.std() > _MUCH_MORE * on_white.std() else "white"
 
 
 @dataclass(frozen=True)
@@ -160,14 +193,15 @@ def picture(
 
     For a grey network (c = 1) it is turned to grey first, and inverted if its paper is not the
     `paper` that the network knows, "dark" or "light". `ink` says what the file holds: "dark"
-    ink on light paper, "light" ink on dark paper, or "auto": dark if the border is light. Where
-    `paper` is None, the network knows either: nothing is centred, nor inverted unless `ink` asks.
+    ink on light paper, "light" ink on dark paper, or "auto": with `centre`, what departs most
+    from the border is ink, else it is dark if the border is light. Where `paper` is None, the
+    network knows either: nothing is centred, nor inverted unless `ink` asks.
 
     A picture that has exactly the wanted size is then taken as it is. Any other one is, with
-    `centre`, stretched so that paper is 0 and the strongest ink 255 and prepared as MNIST was
-    (LeCun et al., 1998): the box round the ink is fitted into 20/28 of the size and placed with
-    its centre of mass in the middle. Without `centre` the whole picture is fitted in, as for a
-    colour network.
+    `centre`, freed of uneven light and of noise, as photographs have them, stretched so that paper
+    is 0 and the strongest ink 255, and prepared as MNIST was (LeCun et al., 1998): the box round
+    the ink is fitted into 20/28 of the size and placed with its centre of mass in the middle.
+    Without `centre` the whole picture is fitted in, as for a colour network.
 
     Raises DataError for a file that cannot be read, or that is to be centred and has no ink.
     """
@@ -180,24 +214,33 @@ def picture(
         raise DataError(f'paper is {paper!r}; use "dark", "light" or None')
     pixels = read_image(Path(path))
     if channels == 3:
-        return _fit(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), height, width)
+        return fitted(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), height, width)
     grey = _grey(pixels)
-    if _dark_ink(grey, ink, paper) != (paper == "light"):
+    centred = centre and paper is not None
+    if centred and grey.shape != shape:
+        grey = evened(grey)
+    if _dark_ink(grey, ink, paper, centred) != (paper == "light"):
         grey = 255 - grey
     if grey.shape == shape:
         return grey
-    if not centre or paper is None:
-        return _fit(grey, height, width)
+    if not centred:
+        return fitted(grey, height, width)
     if paper == "light":
         return 255 - _as_mnist(255 - grey, height, width, str(path))
     return _as_mnist(grey, height, width, str(path))
 
 
-def _dark_ink(grey: Array, ink: str, paper: str | None) -> bool:
-    """Whether a file holds dark ink on light paper."""
-    if ink == "auto":
-        return paper is not None and bool(_paper(grey)[0] > 127)
-    return ink == "dark"
+def _dark_ink(grey: Array, ink: str, paper: str | None, centred: bool) -> bool:
+    """Whether a file holds dark ink on light paper.
+
+    What is to be centred has a border of nothing but paper, so that ink is what departs from it
+    most; else light and dark borders are told apart.
+    """
+    if ink != "auto":
+        return ink == "dark"
+    if paper is None:
+        return False
+    return has_dark_ink(grey) if centred else bool(_paper(grey)[0] > 127)
 
 
 def _as_mnist(grey: Array, height: int, width: int, name: str) -> Array:
@@ -221,8 +264,7 @@ def _grey(pixels: Array) -> Array:
 
 def _paper(pixels: Array) -> Array:
     """The colour [c] of the paper: the median of the border's pixels."""
-    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
-    colour: Array = np.median(np.concatenate(edges), axis=0).astype(np.uint8)
+    colour: Array = np.median(border(pixels), axis=0).astype(np.uint8)
     return colour
 
 
@@ -255,8 +297,14 @@ def _scaled(pixels: Array, height: int, width: int) -> Array:
     return resized.reshape(*resized.shape[:2], -1)
 
 
-def _fit(pixels: Array, height: int, width: int) -> Array:
-    inner = pixels if pixels.shape[:2] == (height, width) else _scaled(pixels, height, width)
+def fitted(pixels: Array, height: int, width: int) -> Array:
+    """Return a picture [h, w, c] fitted into a size, its sides in proportion.
+
+    It stands in the middle, and what is left has its own border's colour.
+    """
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    inner = _scaled(pixels, height, width)
     top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
     return _placed(inner, height, width, top, left, _paper(pixels))
 

@@ -231,10 +231,10 @@ def load(
 
 
 def _pictures(folder: Path) -> tuple[Split, Split, tuple[str, ...]]:
-    parts, classes = read_picture_folder(folder)
-    if "test" not in parts:
+    found = read_picture_folder(folder)
+    if "test" not in found.parts:
         raise DataError(f"{folder}: there is no test folder; put the test pictures there")
-    return parts["train"], parts["test"], classes
+    return found.parts["train"], found.parts["test"], found.classes
 
 
 def _require(allowed: bool, name: str, files: list[str], address: str, folder: Path) -> None:

@@ -77,7 +77,8 @@ class Dataset:
     its graph to raw inputs x, which stay as they are in memory. Its keys: `scale` (x · scale),
     then `mean` and `std` ((x − mean) / std, numbers that broadcast over the last axis), and
     `vocabulary` (see `ranvier.data.text.Vocabulary.from_json`). `own_test` says whether the test
-    part is the source's own, and not cut off from its rows.
+    part is the source's own, and not cut off from its rows. `notes` says what reading the source
+    has passed over or changed, see `folders.PictureFolder`.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     preprocess: Mapping[str, Any] = field(default_factory=dict)
     own_test: bool = True
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:

@@ -64,17 +64,6 @@ def one_class(folder: Path) -> tuple[Path, str]:
     return table(folder / "t.csv", [(n, 2, "x") for n in range(9)]), "class"
 
 
-def sizes_that_differ(folder: Path) -> tuple[Path, str]:
-    from PIL import Image
-
-    for name, size in (("cat", 8), ("dog", 9)):
-        (folder / "data" / name).mkdir(parents=True)
-        for number in range(3):
-            picture = np.zeros((size, size), np.uint8)
-            Image.fromarray(picture).save(folder / "data" / name / f"{number}.png")
-    return folder / "data", "0.png"
-
-
 def empty_folder(folder: Path) -> tuple[Path, str]:
     (folder / "data").mkdir()
     return folder / "data", "empty"
@@ -108,7 +97,7 @@ def pickled(folder: Path) -> tuple[Path, str]:
     "make",
     [
         missing, wrong_magic, truncated_gz, nan_in_a_table, text_in_a_table, one_class,
-        sizes_that_differ, empty_folder, labels_out_of_range, damaged_npz, no_picture, pickled,
+        empty_folder, labels_out_of_range, damaged_npz, no_picture, pickled,
     ],
 )  # fmt: skip
 def test_data(tmp_path: Path, capsys: Capture, make: Callable[[Path], tuple[Path, str]]) -> None:
@@ -291,6 +280,41 @@ def test_predicting_what_is_no_picture(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "notes.png").write_text("hello")
     refused(call(capsys, "predict", run, tmp_path / "notes.png"), "notes.png", "not a picture")
     refused(call(capsys, "predict", run, tmp_path / "no.png"), "no.png", "no such file")
+
+
+def test_predicting_all_that_can_be_read(tmp_path: Path, capsys: Capture) -> None:
+    from PIL import Image
+
+    data, run = digits(tmp_path / "data"), tmp_path / "run"
+    call(capsys, "train", "mlp", "--data", data, "--out", run, *TINY)
+    folder = tmp_path / "pictures"
+    (folder / "more").mkdir(parents=True)
+    good = [folder / "a.png", folder / "more" / "b.png"]
+    for path in good:
+        Image.fromarray(np.eye(12, dtype=np.uint8) * 255).save(path)
+    (folder / "notes.txt").write_text("hello")
+    (folder / "bad.png").write_text("hello")
+    done = call(capsys, "predict", run, tmp_path / "no.png", folder, "--json")
+    assert done.status == 1
+    assert [each["input"] for each in done.json["predictions"]] == [str(path) for path in good]
+    assert [each["input"] for each in done.json["errors"]] == [
+        str(tmp_path / "no.png"),
+        str(folder / "bad.png"),
+    ]
+    lines = done.err.splitlines()
+    assert lines[0] == f"{folder}: skipped 1 file that is no picture"
+    assert lines[1].startswith(f"ranvier: {tmp_path / 'no.png'}: there is no such file")
+    assert lines[2].startswith(f"ranvier: {folder / 'bad.png'}: not a picture")
+    assert len(lines) == 3
+    shown = call(capsys, "predict", run, *good, folder / "bad.png")
+    assert shown.status == 1
+    assert len(shown.out.splitlines()) == 2
+    none = call(capsys, "predict", run, folder / "bad.png", tmp_path / "no.png")
+    assert (none.status, none.out) == (2, "")
+    assert len(none.err.splitlines()) == 2
+    assert call(capsys, "predict", run, folder / "more").status == 0
+    (tmp_path / "empty").mkdir()
+    refused(call(capsys, "predict", run, tmp_path / "empty"), "holds no pictures")
 
 
 def test_evaluating_on_data_that_have_changed(tmp_path: Path, capsys: Capture) -> None:

@@ -18,6 +18,7 @@ from commands import TINY, call, digits, table, trained
 from ranvier import __version__, models
 from ranvier.cli.main import _COMMANDS
 from ranvier.data import registry
+from ranvier.training.files import load_json
 
 ROOT = Path(__file__).parents[2]
 FILES = ("config.json", "history.jsonl", "state.safetensors", "weights.safetensors")
@@ -171,6 +172,28 @@ def test_pictures_of_dark_ink_are_predicted_as_they_were_learnt(
         picture.resize((36, 36), Image.Resampling.NEAREST).save(tmp_path / "large.png")
         Image.fromarray(255 - np.asarray(picture)).save(tmp_path / "light.png")
         assert said(tmp_path / "large.png", tmp_path / "light.png") == [folder.name] * 2
+
+
+def test_what_a_folder_of_pictures_lacks_is_said_and_kept(tmp_path: Path, capsys: Capture) -> None:
+    from PIL import Image
+
+    data, out = tmp_path / "squares", tmp_path / "run"
+    for label in range(2):
+        (data / f"at{label}").mkdir(parents=True)
+        for number in range(6):
+            side = 12 if number else 16
+            Image.fromarray(np.full((side, side), 99 * label, np.uint8)).save(
+                data / f"at{label}" / f"{number}.png"
+            )
+    (data / "at0" / "notes.txt").write_text("mine")
+    done = call(capsys, "train", "mlp", "--data", data, "--out", out, *TINY)
+    assert done.status == 0
+    assert done.err.splitlines() == [
+        f"{data}: skipped 1 file that is no picture, such as at0/notes.txt",
+        f"{data}: fitted 2 pictures of other sizes into 12x12 pixels",
+    ]
+    about = load_json(out / "config.json")["training"]["about"]
+    assert (about["skipped"], about["resized"]) == (1, 2)
 
 
 def test_an_autoencoder(tmp_path: Path, capsys: Capture) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ranvier.data import load, picture
 from ranvier.data.images import MNIST_MANNER, Manner, manner, read_image
+from ranvier.data.paper import evened
 
 GREY = images(1, 5, 7)[0]
 COLOUR = np.stack(list(images(3, 5, 7)), axis=-1)
@@ -63,6 +64,28 @@ def test_transparency_lies_on_white(tmp_path: Path) -> None:
     found = read_image(tmp_path / "a.png")
     assert found[0, 0].tolist() == [10, 20, 30]
     assert found[1, 1].tolist() == [255, 255, 255]
+
+
+def test_what_is_nearly_white_lies_on_black(tmp_path: Path) -> None:
+    """White ink on transparency would be lost on white paper; the rest stays on white."""
+    ink = np.zeros((40, 40), np.uint8)
+    ink[10:30, 18:22] = 255
+    ink[10:30, 17], ink[10:30, 22] = 128, 128  # a soft edge
+    for name, colour in (("white", 255), ("pale", 235), ("black", 0), ("grey", 140)):
+        pixels = np.full((40, 40, 4), colour, np.uint8)
+        pixels[..., 3] = ink
+        Image.fromarray(pixels, "RGBA").save(tmp_path / f"{name}.png")
+        found = read_image(tmp_path / f"{name}.png")
+        assert found[0, 0].tolist() == [0 if colour > 200 else 255] * 3, name
+        assert found[20, 20].tolist() == [colour] * 3, name
+
+
+def test_a_white_sheet_with_transparent_corners_stays_white(tmp_path: Path) -> None:
+    pixels = np.full((40, 40, 4), 255, np.uint8)
+    pixels[10:30, 18:22, :3] = 0
+    pixels[:4, :4, 3] = pixels[-4:, -4:, 3] = 0
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "sheet.png")
+    assert read_image(tmp_path / "sheet.png")[0, 0].tolist() == [255, 255, 255]
 
 
 def test_the_camera_s_rotation_is_undone(tmp_path: Path) -> None:
@@ -199,6 +222,55 @@ def test_a_blank_picture(tmp_path: Path) -> None:
     path = write_picture(tmp_path / "a.png", np.full((9, 9), 255, np.uint8))
     with says(f"{path}: the picture is blank; use one with ink that differs from paper"):
         picture(path, (28, 28, 1))
+
+
+# ------------------------------------------------------------ photographs
+
+
+def photographed(digit: np.ndarray, *, dark: bool = True, seed: int = 0) -> np.ndarray:
+    """A digit uint8 [28, 28] on a sheet that light falls on from one side, off the centre."""
+    rng = np.random.default_rng(seed)
+    ink = np.zeros((240, 320))
+    ink[12:180, 140:308] = np.kron(digit / 255, np.ones((6, 6)))
+    y, x = np.meshgrid(np.linspace(-1, 1, 240), np.linspace(-1, 1, 320), indexing="ij")
+    light = 145 + 50 * x - 35 * y - 20 * (x * x + y * y)
+    paper, on_paper = (1.0, -0.75) if dark else (0.35, 0.6)
+    photo = light * (paper + on_paper * ink) + rng.normal(0, 5, ink.shape)
+    return np.clip(photo, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_a_photograph_with_uneven_light(tmp_path: Path, dark: bool) -> None:
+    digits = load("mnist").test.inputs
+    assert isinstance(digits, np.ndarray)
+    for number, digit in enumerate(digits[:8, ..., 0]):
+        photo = photographed(digit, dark=dark, seed=number)
+        found = picture(write_picture(tmp_path / "photo.png", photo), (28, 28, 1))[..., 0]
+        places = [np.roll(found, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        alike = [np.corrcoef(each.ravel(), digit.ravel())[0, 1] for each in places]
+        assert max(alike) > 0.95, number  # noise may move its centre by a pixel
+        assert found[:2].max() == found[:, :2].max() == 0  # nothing is left of the light
+
+
+def test_a_photograph_of_a_blank_sheet(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "a.png", photographed(np.zeros((28, 28))))
+    with says(f"{path}: the picture is blank; use one with ink that differs from paper"):
+        picture(path, (28, 28, 1))
+
+
+def test_paper_of_one_grey_is_left_alone() -> None:
+    plain = drawn(ink=60, paper=200)[..., np.newaxis]
+    assert evened(plain) is plain
+    rng = np.random.default_rng(0)
+    noisy = np.clip(plain + rng.normal(0, 2, plain.shape), 0, 255).astype(np.uint8)
+    assert evened(noisy) is noisy
+
+
+def test_dim_paper_is_no_ink(tmp_path: Path) -> None:
+    """Ink is what departs from the paper, be that darker than the middle of all greys."""
+    dim = write_picture(tmp_path / "dim.png", drawn(ink=15, paper=95))
+    clear = write_picture(tmp_path / "clear.png", drawn(ink=0, paper=255))
+    assert np.array_equal(picture(dim, (28, 28, 1)), picture(clear, (28, 28, 1)))
 
 
 # ------------------------------------------------------------ colour
