@@ -117,8 +117,10 @@ def nested(value: Any) -> set[str]:
     return found
 
 
-def printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    assert run([*arguments, "--json"]) == 0
+def printed(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], status: int = 0
+) -> dict[str, Any]:
+    assert run([*arguments, "--json"]) == status
     found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
     return found
 
@@ -160,6 +162,8 @@ def test_the_keys_of_predict(runs: dict[str, Path], capsys: pytest.CaptureFixtur
     found: set[str] = set()
     for name in ("classes", "number", "numbers"):
         found |= nested(printed(["predict", str(runs[name]), str(runs["table"])], capsys))
+    given = ["predict", str(runs["classes"]), str(runs["table"]), "nothing.csv"]
+    found |= nested(printed(given, capsys, status=1))
     assert found == keys("predict")
 
 
