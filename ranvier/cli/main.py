@@ -18,7 +18,17 @@ from ranvier import __version__
 from ranvier.cli.streams import mend_streams
 from ranvier.errors import NonFiniteError, RanvierError, bounded
 
-_COMMANDS = ("train", "evaluate", "predict", "summary", "models", "datasets", "bench")
+_COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "summary",
+    "models",
+    "datasets",
+    "experiments",
+    "experiment",
+    "bench",
+)
 
 INTERRUPTED = 130
 
