@@ -23,7 +23,7 @@ from ranvier.cli.options import (
     show,
 )
 from ranvier.models.prepare import Choices, Prepared, digest, prepare
-from ranvier.training.callbacks import Callback, Convergence, EarlyStopping, TimeBudget
+from ranvier.training.callbacks import BestWeights, Callback, Convergence, EarlyStopping, TimeBudget
 from ranvier.training.history import History
 from ranvier.training.reporting import write_report
 from ranvier.training.run import STATE, RunFolder
@@ -100,7 +100,7 @@ def command(
             epochs=ready.epochs,
             batch_size=ready.batch_size,
             seed=seed,
-            callbacks=_callbacks(tolerance, patience, max_minutes),
+            callbacks=_callbacks(ready, tolerance, patience, max_minutes),
             out=run.path,
             resume=resume,
             progress=not quiet,
@@ -139,13 +139,16 @@ def _folder(model: str, resume: bool) -> Path:
 
 
 def _callbacks(
-    tolerance: float | None, patience: int | None, minutes: float | None
+    ready: Prepared, tolerance: float | None, patience: int | None, minutes: float | None
 ) -> list[Callback]:
     found: list[Callback] = []
     if tolerance is not None:
         found.append(Convergence(tolerance))
-    if patience is not None:
-        found.append(EarlyStopping(patience=patience))
+    epochs = ready.patience if patience is None else patience
+    if epochs is not None:
+        found.append(EarlyStopping(patience=epochs))
+    if ready.patience is not None:
+        found.append(BestWeights())
     if minutes is not None:
         found.append(TimeBudget(minutes))
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ranvier import nn, optim, schedules
+from ranvier.models.few import TABLES
 from ranvier.models.recipe import Bench, Recipe
 from ranvier.nn.module import Module
 
@@ -45,4 +46,5 @@ RECIPE = Recipe(
     epochs=15,
     batch_size=128,
     bench=Bench(128, (784,), 10, lambda: optim.Momentum(0.01)),
+    few=TABLES,
 )

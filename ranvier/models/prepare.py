@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import Any
@@ -46,21 +47,35 @@ class Choices:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model with the data and the numbers that `fit` takes."""
+    """A model with the data and the numbers that `fit` takes.
+
+    patience: how many epochs without a better validation loss end the training; the weights of
+    the best epoch are kept then. None where it goes on to the last epoch.
+    """
 
     model: Model
     data: Dataset
     epochs: int
     batch_size: int
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How long a recipe trains on a dataset, and what that makes of its optimizer and penalties."""
+
+    epochs: int
+    batch_size: int
+    optimizer: Optimizer
+    penalties: tuple[Penalty, ...]
+    patience: int | None
 
 
 def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
     """Return the recipe's model for a dataset; InputError for a choice that does not fit."""
     dataset = for_recipe(recipe, data)
-    epochs = recipe.epochs if choices.epochs is None else choices.epochs
-    batch_size = recipe.batch_size if choices.batch_size is None else choices.batch_size
-    for name, value in (("epochs", epochs), ("batch size", batch_size)):
-        if value < 1:
+    for name, value in (("epochs", choices.epochs), ("batch size", choices.batch_size)):
+        if value is not None and value < 1:
             raise InputError(f"the {name} is {value}; use 1 or more")
     options, regularizers, arguments = _sorted(recipe, choices.settings)
     inputs = dataset.train.inputs
@@ -71,15 +86,15 @@ def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
         )
     shape = inputs.shape[1:]
     _check_forms(dataset)
-    steps = -(-len(dataset.train) // batch_size) * epochs
+    plan = _plan(recipe, choices, len(dataset.train))
     loss, metrics = _judged_by(recipe, dataset)
     given: dict[str, Any] = {} if choices.threads is None else {"threads": choices.threads}
     model = Model(
         recipe.network(shape, outputs_for(dataset), **options),
         loss,
-        _optimizer(recipe, choices, arguments, steps),
+        _chosen(plan.optimizer, choices, arguments),
         metrics,
-        penalties=(*recipe.penalties, *regularizers["penalties"]),
+        penalties=(*plan.penalties, *regularizers["penalties"]),
         dilution=regularizers["dilution"],
         standardize_targets=not dataset.classes and dataset.train.targets is not None,
         preprocess=dataset.preprocess,
@@ -87,7 +102,27 @@ def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
         engine=choices.engine,
         **given,
     )
-    return Prepared(model, dataset, epochs, batch_size)
+    return Prepared(model, dataset, plan.epochs, plan.batch_size, plan.patience)
+
+
+def _plan(recipe: Recipe, choices: Choices, samples: int) -> _Plan:
+    """The recipe's plan for so many training samples, with the user's epochs and batch size.
+
+    Samples are few where the recipe's own epochs would be fewer steps than `recipe.few` has.
+    """
+    few, make, penalties = recipe.few, recipe.optimizer, recipe.penalties
+    is_few = math.ceil(samples / recipe.batch_size) * recipe.epochs < few.steps
+    size = choices.batch_size
+    if size is None:
+        size = few.batch_size(samples, recipe.batch_size) if is_few else recipe.batch_size
+    epochs, patience = recipe.epochs, None
+    if is_few:
+        epochs = few.epochs(samples, size)
+        patience = few.patience_in(epochs)
+        make, penalties = few.optimizer or make, (*penalties, *few.penalties(samples))
+    if choices.epochs is not None:
+        epochs, patience = choices.epochs, None
+    return _Plan(epochs, size, make(math.ceil(samples / size) * epochs), penalties, patience)
 
 
 def digest(data: Dataset) -> str:
@@ -167,10 +202,9 @@ def _sorted(
     return options, {"penalties": penalties, "dilution": dilution}, arguments
 
 
-def _optimizer(
-    recipe: Recipe, choices: Choices, arguments: Mapping[str, Any], steps: int
-) -> Optimizer:
-    made = optim.get(choices.optimizer) if choices.optimizer else recipe.optimizer(steps)
+def _chosen(own: Optimizer, choices: Choices, arguments: Mapping[str, Any]) -> Optimizer:
+    """The recipe's own optimizer or another one, with the rate and arguments that are asked for."""
+    made = optim.get(choices.optimizer) if choices.optimizer else own
     config = made.config()
     if choices.learning_rate is not None:
         config["learning_rate"] = _scaled(config["learning_rate"], choices.learning_rate)

@@ -11,6 +11,7 @@ from typing import Any
 from ranvier import checks
 from ranvier.data.source import Dataset
 from ranvier.errors import InputError
+from ranvier.models.few import FewSamples
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
 from ranvier.records import dataclass
@@ -41,8 +42,8 @@ class Recipe:
     """A network of the canon and how to train it.
 
     optimizer: makes the optimizer, given the number of steps of the whole training.
-    preprocess: in place of the dataset's, if not None. self_taught: whether the inputs are the
-    targets, as autoencoders have it.
+    few: what differs where the data have few samples. preprocess: in place of the dataset's, if
+    not None. self_taught: whether the inputs are the targets, as autoencoders have it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Recipe:
     preprocess: Mapping[str, Any] | None = None
     self_taught: bool = False
     penalties: tuple[Any, ...] = field(default=())
+    few: FewSamples = FewSamples()
 
     @property
     def options(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ranvier import nn, optim
+from ranvier.models.few import TABLES
 from ranvier.models.recipe import Bench, Recipe
 from ranvier.nn.module import Module
 
@@ -27,4 +28,5 @@ RECIPE = Recipe(
     epochs=20,
     batch_size=128,
     bench=Bench(128, (10,), 10, lambda: optim.Adam(1e-3)),
+    few=TABLES,
 )

@@ -128,8 +128,9 @@ def test_data(tmp_path: Path, capsys: Capture, make: Callable[[Path], tuple[Path
         (("--set", "hidden=[8.5]"), ("hidden is [8.5]", "whole numbers")),
         (("--set", "hidden=[true]"), ("hidden is [True]", "whole numbers")),
         (("--set", "l2=1" + "0" * 400), ("l2: strength is 1000", "use a finite number")),
-        (("--set", "optimizer.momentum=[1]"), ("momentum is [1]", "a number")),
-        (("--set", "optimizer.momentum=null"), ("momentum is None", "a number")),
+        (("--set", "optimizer.beta1=[1]"), ("beta1 is [1]", "a number")),
+        (("--set", "optimizer.beta1=null"), ("beta1 is None", "a number")),
+        (("--set", "optimizer.momentum=0.5"), ("adam has no argument 'momentum'", "beta1")),
         (("--set", 'optimizer.learning_rate="x"'), ("learning_rate is 'x'", "number")),
         (
             ("--set", 'optimizer.learning_rate={"name":"cosine","value":1e50,"steps":3}'),
