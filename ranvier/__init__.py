@@ -2,6 +2,8 @@
 
 # ruff: noqa: A004 (the names are NumPy's)
 
+from typing import TYPE_CHECKING
+
 from ranvier import data, losses, metrics, nn, optim, regularization, schedules, training
 from ranvier.data import registry as datasets
 from ranvier.dtypes import bfloat16, bool_, float32, float64, int32, int64, uint8
@@ -68,6 +70,7 @@ from ranvier.graph.images import average_pool, convolution, max_pool
 from ranvier.graph.leaves import Buffer, Parameter, State, constant, input
 from ranvier.graph.statistics import moments
 from ranvier.graph.tensor import Tensor
+from ranvier.guidance.names import missing_names
 from ranvier.nn.trace import trace
 from ranvier.training.model import Model
 from ranvier.training.saving import load
@@ -170,3 +173,6 @@ __all__ = [
     "where",
     "zeros_like",
 ]
+
+if not TYPE_CHECKING:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__)

@@ -38,6 +38,30 @@ class InputError(RanvierError, ValueError):
     """An argument of a program or function that is missing, unknown or out of range."""
 
 
+class ArgumentError(InputError, TypeError):
+    """An argument that a function or class does not have, lacks, or was given twice."""
+
+
+class MissingNameError(RanvierError, AttributeError):
+    """A name that a module or an object does not have; the sentence is made when it is shown."""
+
+    def __str__(self) -> str:
+        from ranvier.guidance.names import sentence
+
+        return str(self.args[0]) if self.args else sentence(self.obj, str(self.name))
+
+
+class MissingImportError(RanvierError, ImportError):
+    """A name that is to be imported from a module that does not have it."""
+
+
+class MissingKeyError(RanvierError, KeyError):
+    """A quantity that was not measured."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # not its repr, as for other keys
+
+
 class NonFiniteError(RanvierError, ArithmeticError):
     """The first operation of a checked run that produced NaN or infinity."""
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
+from inspect import signature
 from math import prod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from ranvier.errors import DTypeError, InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.compositions import log_softmax, mean, one_hot, softmax
 from ranvier.graph.tensor import Tensor
+from ranvier.guidance.calls import explain, explain_class, explained
+from ranvier.guidance.names import missing_names
+from ranvier.guidance.values import instead
 from ranvier.nn.layers.activations import softplus
 from ranvier.records import dataclass
 
@@ -236,6 +240,9 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
+explain(globals())
+
+
 class Wanted(NamedTuple):
     """What elements of targets may be: in words, and as a test of an array."""
 
@@ -274,6 +281,7 @@ class Loss:
         return {"name": self.name, **self.options}
 
 
+explain_class(Loss)
 LOSSES: dict[str, Loss] = {
     loss.name: loss
     for loss in (
@@ -301,6 +309,7 @@ LOSSES: dict[str, Loss] = {
 is 1 in float32, so both losses for two classes are ranked by the network's output."""
 
 
+@explained
 def check_targets(loss: Loss, targets: np.ndarray) -> None:
     """Raise InputError for an array of targets that the loss cannot learn from."""
     if loss.wanted is None or targets.dtype.kind not in "fiub":
@@ -314,6 +323,7 @@ def check_targets(loss: Loss, targets: np.ndarray) -> None:
         )
 
 
+@explained
 def get(loss: str | Loss | LossFunction | Mapping[str, Any], **options: Any) -> Loss:
     """Return the loss of a name, with its options, of a configuration, or of a function.
 
@@ -330,10 +340,14 @@ def get(loss: str | Loss | LossFunction | Mapping[str, Any], **options: Any) -> 
             raise InputError(f"{checks.shown(loss)} is no loss; use a name or a function")
         return Loss(getattr(loss, "__name__", "custom"), loss, identity, options)
     if loss not in LOSSES:
-        raise InputError(f"there is no loss {loss!r}; there are {', '.join(LOSSES)}")
+        raise InputError(f"there is no loss {loss!r}; {instead(loss, LOSSES)}")
     found = LOSSES[loss]
-    known = found.function.__code__.co_varnames[2 : found.function.__code__.co_argcount]
+    known = list(signature(found.function).parameters)[2:]
     for name in options:
         if name not in known:
             raise InputError(f"{loss} has no option {name!r}; it has {', '.join(known) or 'none'}")
     return replace(found, options=options)
+
+
+if not TYPE_CHECKING:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from ranvier import checks, dtypes
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.tensor import Tensor
+from ranvier.guidance.calls import explain, explained
+from ranvier.guidance.names import missing_names
+from ranvier.guidance.values import meant
 from ranvier.losses import aligned, mean_absolute_error, mean_squared_error, per_sample
 from ranvier.records import dataclass
 
@@ -229,6 +232,7 @@ class Metric:
         return values
 
 
+explain(globals())
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -248,6 +252,7 @@ RANKING = ("roc_auc",)
 """The epoch metrics that rank samples: they see scores that no link has made equal."""
 
 
+@explained
 def get(metric: str | Metric | Callable[..., Tensor]) -> Metric:
     """Return the metric of tensors of a name or function; `top_3` is `top_k` with k = 3.
 
@@ -262,6 +267,12 @@ def get(metric: str | Metric | Callable[..., Tensor]) -> Metric:
     if match := re.fullmatch(r"top_(\d+)", metric):
         return Metric(metric, top_k, {"k": int(match[1])})
     if metric not in METRICS:
-        known = ", ".join([*METRICS, *EPOCH_METRICS])
-        raise InputError(f"there is no metric of tensors {metric!r}; metrics are {known}")
+        known = [*METRICS, *EPOCH_METRICS]
+        near = "" if metric in known else meant(metric, known)
+        found = near or f"metrics are {', '.join(known)}"
+        raise InputError(f"there is no metric of tensors {metric!r}; {found}")
     return METRICS[metric]
+
+
+if not TYPE_CHECKING:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__)

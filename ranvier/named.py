@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 from ranvier import checks
 from ranvier.errors import InputError
+from ranvier.guidance.values import instead
 
 
 class Named:
@@ -44,9 +45,7 @@ class Named:
         given = dict(config)
         name = given.pop("name", None)
         if not isinstance(name, str) or name not in cls.family:
-            raise InputError(
-                f"there is no {checks.shown(name)} here; there are {', '.join(cls.family)}"
-            )
+            raise InputError(f"there is no {checks.shown(name)} here; {instead(name, cls.family)}")
         made = cls.family[name]
         known = arguments(made)
         for key in given:

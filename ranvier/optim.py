@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from ranvier.graph import functions as f
 from ranvier.graph.backprop import gradients
 from ranvier.graph.leaves import Buffer, Parameter, State
 from ranvier.graph.tensor import Tensor
+from ranvier.guidance.calls import explain
+from ranvier.guidance.names import Guided, missing_names
 from ranvier.named import Named
 from ranvier.schedules import Rate, as_rate, as_schedule
 
@@ -28,7 +30,7 @@ Parameters = Mapping[str, Parameter] | Collection[Parameter]
 
 
 @dataclass(eq=False)
-class Optimizer(Named):
+class Optimizer(Guided, Named):
     """Base. A class names its `slots`, zeros like each parameter at first, and gives `rule`.
 
     In the formulas p is a parameter, g its gradient, rate the learning rate of the step, and the
@@ -340,3 +342,9 @@ def get(optimizer: str | Optimizer | Mapping[str, Any]) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     return Optimizer.from_config({"name": optimizer} if isinstance(optimizer, str) else optimizer)
+
+
+explain(globals())
+
+if not TYPE_CHECKING:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__)

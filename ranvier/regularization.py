@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ranvier import checks, dtypes
 from ranvier.errors import InputError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Parameter, State
 from ranvier.graph.tensor import Tensor
+from ranvier.guidance.calls import explain
+from ranvier.guidance.names import missing_names
 from ranvier.named import Named
 from ranvier.nn.trace import stream
 from ranvier.records import dataclass
@@ -151,3 +153,9 @@ class Dilution(Named):
         # Half a step keeps whole epochs off the edge, however the division is rounded.
         epochs = f.floor((f.cast(step, dtypes.float64) + 0.5) / float(steps_per_epoch))
         return f.cast(epochs, dtypes.int64)
+
+
+explain(globals())
+
+if not TYPE_CHECKING:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__)

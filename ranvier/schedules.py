@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from ranvier import checks, dtypes
 from ranvier.graph import functions as f
 from ranvier.graph.tensor import Tensor
+from ranvier.guidance.calls import explain
+from ranvier.guidance.names import missing_names
 from ranvier.named import Named
 from ranvier.records import dataclass
 
@@ -189,3 +191,9 @@ def _swing(first: float, last: float, share: Tensor) -> Tensor:
     """Half a cosine from `first` at share 0 to `last` at share 1, constant beyond."""
     inside = f.minimum(f.maximum(share, 0.0), 1.0)
     return f.add((f.cos(inside * math.pi) + 1.0) * ((first - last) / 2), last)
+
+
+explain(globals())
+
+if not TYPE_CHECKING:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__)

@@ -87,8 +87,9 @@ def test_sizes_are_checked_where_they_are_given(make: Callable[[Any], Any], valu
 @pytest.mark.parametrize(
     "make",
     [
-        nn.Dropout, nn.LayerNorm, nn.LeakyReLU, nn.ELU, nn.initializers.Constant,
-        nn.initializers.Orthogonal, optim.SGD, lambda v: optim.Momentum(0.1, momentum=v),
+        nn.Dropout, lambda v: nn.LayerNorm(epsilon=v), nn.LeakyReLU, nn.ELU,
+        nn.initializers.Constant, nn.initializers.Orthogonal, optim.SGD,
+        lambda v: optim.Momentum(0.1, momentum=v),
         lambda v: optim.RMSprop(decay=v), lambda v: optim.RMSprop(epsilon=v), optim.Adam,
         lambda v: optim.Adam(beta1=v), lambda v: optim.Adam(beta2=v),
         lambda v: optim.Adam(epsilon=v), lambda v: optim.AdamW(weight_decay=v),

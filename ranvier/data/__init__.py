@@ -1,5 +1,7 @@
 """Data: datasets by name, one's own files, their division into parts and batches."""
 
+from typing import TYPE_CHECKING
+
 from ranvier.data.batching import batches, permutation
 from ranvier.data.errors import DataError
 from ranvier.data.files import from_path
@@ -7,6 +9,7 @@ from ranvier.data.images import picture
 from ranvier.data.registry import Description, describe, load, names
 from ranvier.data.source import Dataset, Split, split_off, three_parts
 from ranvier.data.text import Vocabulary, character_vocabulary, pad, windows, word_vocabulary
+from ranvier.guidance.names import missing_names
 
 __all__ = [
     "DataError",
@@ -28,3 +31,6 @@ __all__ = [
     "windows",
     "word_vocabulary",
 ]
+
+if not TYPE_CHECKING:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__)

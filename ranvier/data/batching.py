@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ranvier.data.errors import DataError
+from ranvier.guidance.calls import explain
 
 Indices: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
@@ -62,3 +63,6 @@ def _shuffle(n: int, key: tuple[int, int], stream: int) -> Indices:
     draws = generator.random_raw(n)
     # A stable sort, so that even equal draws have one order.
     return np.argsort(draws, kind="stable").astype(np.int64)
+
+
+explain(globals())

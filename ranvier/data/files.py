@@ -15,6 +15,7 @@ from ranvier.data.idx import idx_file, read_part
 from ranvier.data.labels import check_range, normalization, numbered_classes
 from ranvier.data.npz import read_npz
 from ranvier.data.source import Dataset, Split, split_off, three_parts
+from ranvier.guidance.calls import explained
 
 _FORMATS = (
     "a folder of IDX files, a folder with a subfolder of pictures for each class, "
@@ -31,6 +32,7 @@ def is_table(path: str | Path) -> bool:
     return Path(path).suffix.lower() in _TABLES and Path(path).is_file()
 
 
+@explained
 def from_path(
     path: str | Path,
     *,

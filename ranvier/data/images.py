@@ -17,6 +17,7 @@ import numpy as np
 from ranvier.data.errors import DataError, NoPictureError
 from ranvier.data.paper import border, evened, has_dark_ink
 from ranvier.data.source import Array
+from ranvier.guidance.calls import explained
 from ranvier.reading import open_plain
 from ranvier.records import dataclass
 
@@ -178,6 +179,7 @@ def _is_centred(grey: Array) -> bool:
     return bool(abs(min(smaller)) <= 1 and max(off) <= 1)
 
 
+@explained
 def picture(
     path: str | Path,
     shape: tuple[int, int, int],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ranvier.data import corpora
 from ranvier.data.archives import unpack
@@ -14,6 +15,8 @@ from ranvier.data.errors import DataError
 from ranvier.data.folders import read_picture_folder
 from ranvier.data.idx import idx_file, read_part
 from ranvier.data.source import Dataset, Split, split_off
+from ranvier.guidance.calls import explained
+from ranvier.guidance.names import missing_names
 from ranvier.records import dataclass
 
 _SEED = 0
@@ -197,17 +200,20 @@ SOURCES: tuple[Source, ...] = (
 )
 
 
+@explained
 def names() -> tuple[str, ...]:
     """Return the names that `load` knows."""
     return tuple(source.name for source in SOURCES)
 
 
+@explained
 def describe(folder: Path | None = None) -> tuple[Description, ...]:
     """Return a line for each dataset; nothing is read or downloaded."""
     root = data_folder() if folder is None else folder
     return tuple(Description(s.name, s.summary, *s.where(root)) for s in SOURCES)
 
 
+@explained
 def load(
     name: str,
     *,
@@ -243,3 +249,9 @@ def _require(allowed: bool, name: str, files: list[str], address: str, folder: P
             f"{name} is not on this machine; allow the download, "
             f"or put {', '.join(files)} from {address} into {folder}"
         )
+
+
+__all__ = ["Description", "describe", "load", "names"]
+
+if not TYPE_CHECKING:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ranvier.data.batching import split_order
 from ranvier.data.errors import DataError
+from ranvier.guidance.calls import explain
 from ranvier.records import dataclass
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
@@ -209,3 +210,6 @@ def _take(arrays: Arrays, rows: Array | slice) -> Arrays:
     if isinstance(arrays, Mapping):
         return {name: array[rows] for name, array in arrays.items()}
     return arrays[rows]
+
+
+explain(globals())

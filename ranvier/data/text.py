@@ -12,6 +12,7 @@ import numpy as np
 
 from ranvier.data.errors import DataError
 from ranvier.data.source import Array, Split
+from ranvier.guidance.calls import explain
 from ranvier.records import dataclass
 
 PADDING, UNKNOWN, START, END = "<pad>", "<unk>", "<s>", "</s>"
@@ -149,3 +150,6 @@ def windows(stream: Split, length: int, stride: int | None = None) -> Split:
     places = starts[:, np.newaxis] + np.arange(length)
     inputs, targets = np.asarray(stream.inputs), np.asarray(stream.targets)
     return Split(inputs[places], targets[places])
+
+
+explain(globals())

@@ -14,8 +14,10 @@ from ranvier.graph.leaves import Input, State
 from ranvier.graph.printing import type_text
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
+from ranvier.guidance.calls import explained, unknown_argument
 
 
+@explained
 def compile(  # noqa: A001 (the name is the contract)
     inputs: Mapping[str, Tensor],
     outputs: Mapping[str, Tensor],
@@ -64,11 +66,18 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _options(given: Mapping[str, Any]) -> Options:
+def check_options(owner: str, given: Iterable[str], beside: Iterable[str] = ()) -> None:
+    """Refuse what is no option of `Options`, nor `beside` an argument of the owner."""
     known = [field.name for field in fields(Options)]
+    own = [name for name in beside if name not in ("options", "self")]
     for name in given:
         if name not in known:
-            raise InputError(f"compile has no option {name!r}; it has {', '.join(known)}")
+            kind = "argument" if own else "option"
+            raise unknown_argument(owner, name, [*own, *known], kind=kind)
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    check_options("compile", given)
     return Options(**{name: _option(name, value) for name, value in given.items()})
 
 

@@ -16,8 +16,10 @@ from ranvier.graph import functions as f
 from ranvier.graph.printing import type_text
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
+from ranvier.guidance.calls import explained
 
 
+@explained
 def gradients(loss: Tensor, parameters: Iterable[Tensor], seed: Any = None) -> list[Tensor]:
     """Return the gradient of `loss` towards each of `parameters`, as tensors.
 

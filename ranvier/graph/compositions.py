@@ -13,6 +13,7 @@ from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.shapes import axis_tuple, whole_numbers
 from ranvier.graph.tensor import Tensor
+from ranvier.guidance.calls import explain
 
 
 def mean(x: Any, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
@@ -74,3 +75,6 @@ def one_hot(indices: Any, classes: int, dtype: Any = dtypes.float32) -> Tensor:
         raise ShapeError(f"one_hot: classes {classes} must be one number, at least 1")
     wide = f.cast(f.expand_dims(indices, indices.ndim), dtypes.int64)
     return f.cast(wide == np.arange(counts[0], dtype=dtypes.int64), dtype)
+
+
+explain(globals())

@@ -28,6 +28,7 @@ from ranvier.graph.shapes import (
     whole_numbers,
 )
 from ranvier.graph.tensor import Op, Shape, Tensor, apply
+from ranvier.guidance.calls import explain
 
 # ---------------------------------------------------------------- operands
 
@@ -434,3 +435,6 @@ def zeros_like(x: Tensor) -> Tensor:
 def ones_like(x: Tensor) -> Tensor:
     """A tensor of ones with the shape and dtype of `x`."""
     return full_like(x, 1)
+
+
+explain(globals())

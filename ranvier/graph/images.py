@@ -19,6 +19,7 @@ from ranvier.graph.ops.convolution import Convolution, Geometry
 from ranvier.graph.ops.pooling import MaxPool, SumPool, Window
 from ranvier.graph.shapes import whole_numbers
 from ranvier.graph.tensor import Shape, Tensor, apply
+from ranvier.guidance.calls import explain
 
 PerAxis: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[int | tuple[int, int]]
@@ -160,3 +161,6 @@ def _per_axis(name: str, what: str, value: PerAxis, rank: int) -> Shape:
     if min(values) < 1:
         raise ShapeError(f"{name}: {what} {value} must be at least 1")
     return values
+
+
+explain(globals())

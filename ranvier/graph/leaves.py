@@ -13,6 +13,7 @@ from ranvier.dtypes import DType
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph.shapes import lengths
 from ranvier.graph.tensor import Array, Op, Shape, Tensor
+from ranvier.guidance.calls import explain_class, explained
 from ranvier.records import dataclass
 
 
@@ -124,6 +125,9 @@ class State(Tensor):
         object.__setattr__(self, name, value)
 
 
+explain_class(State)
+
+
 class Parameter(State):
     """State that training changes by its gradient."""
 
@@ -136,6 +140,7 @@ class Buffer(State):
     __slots__ = ()
 
 
+@explained
 def constant(value: Any, dtype: Any = None) -> Tensor:
     """Return a constant tensor; Python floats become float32, ints int64, unless `dtype`.
 
@@ -146,6 +151,7 @@ def constant(value: Any, dtype: Any = None) -> Tensor:
     return Tensor(Constant(array), (), array.shape, array.dtype)
 
 
+@explained
 def input(  # noqa: A001 (the name is the contract)
     shape: Any, dtype: Any = dtypes.float32, name: str | None = None
 ) -> Tensor:

@@ -10,11 +10,13 @@ from ranvier.errors import ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.shapes import axis_tuple
 from ranvier.graph.tensor import Shape, Tensor
+from ranvier.guidance.calls import explained
 
 _SAMPLES = 64
 """About how many elements tell where the mean lies."""
 
 
+@explained
 def moments(
     x: Any, axis: int | Sequence[int] | None = None, weights: Any = None
 ) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,8 @@ import numpy as np
 
 from ranvier.dtypes import DType
 from ranvier.errors import DTypeError, GraphError, RanvierError
+from ranvier.guidance.calls import explain_class
+from ranvier.guidance.names import Guided
 
 Shape: TypeAlias = tuple[int, ...]
 Array: TypeAlias = Any
@@ -62,7 +64,7 @@ class Op:
         return {field.name: getattr(self, field.name) for field in declared}
 
 
-class Tensor:
+class Tensor(Guided):
     """One symbolic value; immutable. Operators, methods and broadcasting follow NumPy.
 
     Two tensors are compared element by element, so use `is` to ask for identity; a tensor
@@ -70,7 +72,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "dtype", "inputs", "op", "shape")
-    __array_ufunc__ = None  # NumPy arrays on the left defer to the operators below.
 
     op: Op
     inputs: tuple[Tensor, ...]
@@ -86,6 +87,16 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise DTypeError("a tensor is no array; take its value with .numpy()")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        from ranvier.graph import numpy_calls
+
+        return numpy_calls.ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        from ranvier.graph import numpy_calls
+
+        return numpy_calls.called(function, args, kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise GraphError(
@@ -252,6 +263,9 @@ class Tensor:
     def argmax(self, axis: int | None = None) -> Tensor:
         """Index (int64) of the first maximum along `axis` (of the flat tensor by default)."""
         return functions.argmax(self, axis)
+
+
+explain_class(Tensor)
 
 
 def apply(op: Op, *inputs: Tensor) -> Tensor:

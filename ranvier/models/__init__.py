@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ranvier.errors import InputError
+from ranvier.guidance.values import instead
 from ranvier.models import autoencoder, lenet5, mlp, small
 from ranvier.models.recipe import Bench, Recipe, outputs_for
 
@@ -15,7 +16,7 @@ RECIPES: dict[str, Recipe] = {
 def get(name: str) -> Recipe:
     """Return the recipe of a name; InputError for one that is not known."""
     if name not in RECIPES:
-        raise InputError(f"there is no model {name!r}; there are {', '.join(RECIPES)}")
+        raise InputError(f"there is no model {name!r}; {instead(name, RECIPES)}")
     return RECIPES[name]
 
 

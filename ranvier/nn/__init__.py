@@ -1,5 +1,8 @@
 """Networks: modules, layers, initial values, and the trace that says what a graph is for."""
 
+from typing import TYPE_CHECKING
+
+from ranvier.guidance.names import missing_names
 from ranvier.nn import initializers
 from ranvier.nn.layers.activations import (
     ELU,
@@ -60,3 +63,6 @@ __all__ = [
     "softplus",
     "trace",
 ]
+
+if not TYPE_CHECKING:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__)

@@ -13,13 +13,15 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import fields
 from math import prod, sqrt
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from ranvier import checks
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph.tensor import Shape
+from ranvier.guidance.calls import explain
+from ranvier.guidance.names import missing_names
 from ranvier.records import dataclass
 
 Initializer: TypeAlias = Callable[[np.random.Generator, Shape], np.ndarray]
@@ -190,3 +192,9 @@ class Orthogonal(_Numbers):
         q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
         q = q * np.where(np.diagonal(r) < 0, -1, 1)  # else the distribution is not uniform
         return (self.gain * (q if rows >= columns else q.T)).reshape(shape).astype(np.float32)
+
+
+explain(globals())
+
+if not TYPE_CHECKING:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__)

@@ -20,6 +20,8 @@ from ranvier.errors import DTypeError, InputError, RanvierError, ShapeError
 from ranvier.graph.leaves import Buffer, Parameter, State
 from ranvier.graph.leaves import input as make_input
 from ranvier.graph.tensor import Shape, Tensor
+from ranvier.guidance.calls import explain_class, explained
+from ranvier.guidance.names import Guided
 from ranvier.nn.initializers import Initializer, generator
 from ranvier.nn.trace import CallRecord, current, trace
 from ranvier.nn.weights import Weights
@@ -50,7 +52,7 @@ class Arguments:
     kwargs: dict[str, Any]
 
 
-class Module:
+class Module(Guided):
     """Base of layers and networks. A subclass defines `__call__`; `__init__` is its own.
 
     Inside `__call__`, `self.param(name, shape, init)` and `self.buffer(name, shape, init)`
@@ -70,13 +72,19 @@ class Module:
         object.__setattr__(module, "_made_with", Arguments(args, kwargs))
         return module
 
+    def __init__(self) -> None:
+        """Take nothing, as classes do that define no `__init__`."""
+
     def __init_subclass__(cls) -> None:
+        explain_class(cls)
         if "__call__" in cls.__dict__:
             # A type's own attribute, which mypy lets nobody assign.
-            setattr(cls, "__call__", _located(cls.__dict__["__call__"]))  # noqa: B010
+            setattr(cls, "__call__", _located(explained(cls.__dict__["__call__"])))  # noqa: B010
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise InputError(f"{type(self).__name__} defines no __call__; add one that returns tensors")
+        other = next((name for name in ("forward", "call") if hasattr(self, name)), "")
+        mend = f"rename {other} to __call__" if other else "add one that returns tensors"
+        raise InputError(f"{type(self).__name__} defines no __call__; {mend}")
 
     def __repr__(self) -> str:
         from ranvier.nn.outline import outline
@@ -93,6 +101,12 @@ class Module:
         for label, leaf in _leaves(name, value):
             if isinstance(leaf, Module):
                 leaf._join(self, label)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise InputError(
+            f"{type(self).__name__}: a network can be neither pickled nor copied; write it with "
+            "model.save(path) of rv.Model, or make it anew and use load_weights(net.weights)"
+        )
 
     # ------------------------------------------------------------ state
 
@@ -269,6 +283,7 @@ def _new(kind: type[S], path: str, shape: Shape, init: Initializer, dtype: dtype
     return kind(array, dtype, name=path)
 
 
+explain_class(Module)
 _RESERVED = frozenset(name for name in vars(Module) if not name.startswith("_"))
 
 

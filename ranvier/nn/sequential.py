@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from ranvier.errors import InputError
@@ -14,14 +14,19 @@ class Sequential(Module):
 
     Each kind is numbered from 1: `conv1`, `tanh1`, `conv2`. A keyword gives a name instead and
     its module follows the others: `Sequential(nn.Conv(6, 5), head=nn.Linear(10))`. Functions
-    of one tensor, such as `rv.relu`, may stand between the modules. `net[0]`, `net["conv1"]` and
-    `net[1:3]` give parts. Raises InputError for what cannot be called and for a name given twice.
+    of one tensor, such as `rv.relu`, may stand between the modules. A list of modules serves too.
+    `net[0]`, `net["conv1"]` and `net[1:3]` give parts. Raises InputError for what cannot be
+    called and for a name given twice.
     """
 
-    def __init__(self, *modules: Callable[..., Any], **named: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        *modules: Callable[..., Any] | Sequence[Callable[..., Any]],
+        **named: Callable[..., Any],
+    ) -> None:
         self._names: list[str] = []
         counts: dict[str, int] = {}
-        for module in modules:
+        for module in _listed(modules):
             kind = _kind(module)
             counts[kind] = counts.get(kind, 0) + 1
             self._append(f"{kind}{counts[kind]}", module)
@@ -65,6 +70,15 @@ class Sequential(Module):
             raise InputError(f"two modules are called {name!r}; rename one by its keyword")
         setattr(self, name, module)
         self._names.append(name)
+
+
+def _listed(modules: Sequence[Any]) -> Sequence[Any]:
+    """The modules; those of the list that is given alone."""
+    if len(modules) != 1:
+        return modules
+    if isinstance(modules[0], Mapping):
+        raise InputError("Sequential: modules by name are keywords; pass nn.Sequential(**modules)")
+    return modules[0] if isinstance(modules[0], list | tuple) else modules
 
 
 def _kind(module: Callable[..., Any]) -> str:

@@ -20,6 +20,7 @@ from ranvier.errors import InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Buffer, Constant, State
 from ranvier.graph.tensor import Tensor
+from ranvier.guidance.calls import explain_class, explained
 from ranvier.records import dataclass
 
 if TYPE_CHECKING:
@@ -106,10 +107,12 @@ class Trace:
         )
 
 
+explain_class(Trace)
 _active: ContextVar[Trace | None] = ContextVar("ranvier_trace", default=None)
 
 
 @contextmanager
+@explained
 def trace(
     training: bool = False,
     seed: int | Tensor = 0,

@@ -11,6 +11,7 @@ import numpy as np
 from ranvier import dtypes
 from ranvier.errors import DTypeError, InputError, ShapeError
 from ranvier.graph.leaves import State, as_array
+from ranvier.guidance.calls import explain_class
 
 
 class Weights(Mapping[str, np.ndarray]):
@@ -71,6 +72,9 @@ class Weights(Mapping[str, np.ndarray]):
             hint = f"near it are {', '.join(near)}" if near else "build the network first"
             raise InputError(f"there are no weights at {path!r}; {hint}")
         return self._states[path]
+
+
+explain_class(Weights)
 
 
 def _checked(path: str, state: State, value: Any) -> np.ndarray:

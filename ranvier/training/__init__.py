@@ -1,5 +1,8 @@
 """Training: callbacks, histories, the search for a learning rate. `rv.Model` is the face."""
 
+from typing import TYPE_CHECKING
+
+from ranvier.guidance.names import missing_names
 from ranvier.training.callbacks import (
     BestWeights,
     Callback,
@@ -22,3 +25,6 @@ __all__ = [
     "TimeBudget",
     "find_learning_rate",
 ]
+
+if not TYPE_CHECKING:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__)

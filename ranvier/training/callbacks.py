@@ -5,12 +5,14 @@ A function of (training, record) serves as one too; it is called after each epoc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from ranvier.errors import InputError
+from ranvier.guidance.calls import explain
+from ranvier.guidance.values import meant
 from ranvier.training.history import Record
 
 if TYPE_CHECKING:
@@ -63,7 +65,10 @@ class _Function(Callback):
         self._function(training, record)
 
 
-def as_callback(given: Callback | Callable[[Training, Record], Any]) -> Callback:
+CallbackLike: TypeAlias = "Callback | Callable[[Training, Record], Any]"
+
+
+def as_callback(given: CallbackLike) -> Callback:
     """Return a callback for itself or for a function of (training, record)."""
     if isinstance(given, Callback):
         return given
@@ -71,6 +76,13 @@ def as_callback(given: Callback | Callable[[Training, Record], Any]) -> Callback
         what = given.__name__ if isinstance(given, type) else repr(given)
         raise InputError(f"{what} is no callback; pass an object or a function, not a class")
     return _Function(given)
+
+
+def as_callbacks(given: CallbackLike | Iterable[CallbackLike]) -> list[Callback]:
+    """Return the callbacks that are given, one alone or several."""
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        return [as_callback(each) for each in given]
+    return [as_callback(given)]
 
 
 class Watching(Callback):
@@ -98,9 +110,11 @@ class Watching(Callback):
     def improved(self, record: Record) -> bool:
         """Whether the record is the best so far, which it then is."""
         if self.monitor not in record:
+            mend = meant(self.monitor, record) or (
+                f"the record has {', '.join(record)}; pass validation=... or another monitor"
+            )
             raise InputError(
-                f"{type(self).__name__} watches {self.monitor!r}, which is not measured; the "
-                f"record has {', '.join(record)}; pass validation=... or another monitor"
+                f"{type(self).__name__} watches {self.monitor!r}, which is not measured; {mend}"
             )
         value = record[self.monitor]
         if value is None or not np.isfinite(value):
@@ -195,3 +209,6 @@ class TimeBudget(Callback):
     def on_steps(self, training: Training) -> None:
         if training.elapsed >= 60 * self.minutes:
             training.stop(f"the {self.minutes:g} minutes are over", final=False)
+
+
+explain(globals())

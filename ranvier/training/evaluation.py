@@ -10,6 +10,7 @@ import numpy as np
 
 from ranvier.engines.program import Program
 from ranvier.training.feeds import Feed
+from ranvier.training.history import Measures
 from ranvier.training.objective import ONE, Objective
 from ranvier.training.pace import Pace
 from ranvier.training.programs import PREDICTION, TARGET, of_kind
@@ -53,7 +54,7 @@ def evaluated(
     if objective.needs_predictions:
         weights = found.joined("weights")[ONE]
         result |= objective.of_all(found.joined("predictions"), found.joined("targets"), weights)
-    return result, samples
+    return Measures(result), samples
 
 
 def predicted(program: Program, feed: Feed, told: Told | None = None) -> dict[str, np.ndarray]:

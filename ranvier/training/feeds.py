@@ -73,13 +73,18 @@ class Feed(ABC):
         """What programs depend on: feeds with equal keys can share one."""
 
     @property
-    def forms(self) -> dict[str, Form]:
-        """What one sample of each input is like, by name."""
+    def inputs(self) -> dict[str, Array]:
+        """The arrays of the inputs by name: all rows, or those of the first batch."""
         return {
-            name.removeprefix(_INPUTS).removeprefix("."): form_of(array.shape, array.dtype)
+            name.removeprefix(_INPUTS).removeprefix("."): array
             for name, array in self._arrays.items()
             if name.partition(".")[0] == _INPUTS
         }
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        """What one sample of each input is like, by name."""
+        return {name: form_of(array.shape, array.dtype) for name, array in self.inputs.items()}
 
 
 class Resident(Feed):

@@ -12,6 +12,7 @@ import numpy as np
 
 from ranvier.data.errors import DataError
 from ranvier.errors import InputError
+from ranvier.guidance.calls import explain
 from ranvier.optim import Optimizer
 from ranvier.records import dataclass
 from ranvier.training import programs
@@ -109,3 +110,6 @@ def _losses(model: Model, feed: Feed, rates: np.ndarray, seed: int) -> np.ndarra
             if len(found) == len(rates):
                 return np.array(found)
         epoch += 1
+
+
+explain(globals())

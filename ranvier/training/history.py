@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, overload
+
+from ranvier.errors import MissingKeyError
+from ranvier.guidance.calls import explain_class
+from ranvier.guidance.names import Guided
+from ranvier.guidance.values import instead
 
 Record: TypeAlias = dict[str, Any]
 """One epoch: `epoch` and `step` (counted from 1), `loss`, metrics, `validation_…`, …"""
 
 
-class History(Sequence[Record]):
+class Measures(dict[str, Any]):
+    """Quantities by name; one that was not measured is a MissingKeyError, which is a KeyError."""
+
+    def __missing__(self, key: object) -> Any:
+        raise not_measured(key, self)
+
+
+def not_measured(key: object, known: Iterable[str]) -> MissingKeyError:
+    """The error for a quantity that there is not, with the one that is meant."""
+    if not isinstance(key, str):
+        return MissingKeyError(
+            f"there is nothing at {key!r}, quantities are by name: {', '.join(map(repr, known))}"
+        )
+    return MissingKeyError(f"{key!r} was not measured; {instead(key, known)}")
+
+
+class History(Guided, Sequence[Record]):
     """The records of the epochs, in order; `history["loss"]` is a column."""
 
     def __init__(self, records: Sequence[Mapping[str, Any]] = (), stopped: str = "") -> None:
@@ -26,7 +47,11 @@ class History(Sequence[Record]):
     @overload
     def __getitem__(self, key: str) -> list[Any]: ...
     def __getitem__(self, key: int | slice | str) -> Any:
+        """The record of an epoch, or the column of a quantity; KeyError for one not measured."""
         if isinstance(key, str):
+            known = {name: None for record in self.records for name in record}
+            if self.records and key not in known:
+                raise not_measured(key, known)
             return [record.get(key) for record in self.records]
         return self.records[key]
 
@@ -50,6 +75,9 @@ class History(Sequence[Record]):
     def to_lines(self) -> bytes:
         """Return one line of JSON for each epoch; equal histories give equal bytes."""
         return "".join(f"{json.dumps(plain(record))}\n" for record in self.records).encode()
+
+
+explain_class(History)
 
 
 def plain(value: Any) -> Any:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from ranvier import optim
 from ranvier.data.errors import DataError
 from ranvier.data.source import Dataset, Split, split_off
+from ranvier.engines.compile import check_options
 from ranvier.engines.program import Program
 from ranvier.errors import InputError
 from ranvier.graph.tensor import Shape
+from ranvier.guidance.calls import explain_class
+from ranvier.guidance.names import Guided
 from ranvier.nn.module import Module
 from ranvier.nn.summary import Summary, summarize
 from ranvier.nn.weights import Weights
@@ -22,7 +26,7 @@ from ranvier.regularization import Dilution, Penalty
 from ranvier.training import preprocess as pre
 from ranvier.training import programs, saving
 from ranvier.training.arrays import Array, whole_split
-from ranvier.training.callbacks import Callback, as_callback
+from ranvier.training.callbacks import CallbackLike, as_callbacks
 from ranvier.training.checks import (
     check_class_weights,
     check_counts,
@@ -34,6 +38,7 @@ from ranvier.training.checks import (
 from ranvier.training.evaluation import evaluated, predicted
 from ranvier.training.feeds import Feed, InOrder, Resident, Streamed
 from ranvier.training.files import as_json
+from ranvier.training.first_pass import check_owned, check_pictures, check_symbols
 from ranvier.training.history import History
 from ranvier.training.loop import Training
 from ranvier.training.machine import stamp
@@ -50,7 +55,7 @@ _LEARNT = ("settings", "objective", "preprocess", "classes", "_outputs")
 """What a model learns of its first data."""
 
 
-class Model:
+class Model(Guided):
     """A network together with loss, optimizer and metrics.
 
     net: the network. Several inputs by name are passed as keywords; several outputs are a dict.
@@ -91,6 +96,7 @@ class Model:
     ) -> None:
         if not isinstance(net, Module):
             raise InputError(f"net is a {type(net).__name__}; pass an nn.Module")
+        check_options("Model", options, signature(Model).parameters)
         self.net = net
         self.objective = objective(
             loss, metrics, penalties, loss_weights, class_weights, standardize_targets
@@ -127,6 +133,12 @@ class Model:
         parts += [f"optimizer {self.optimizer.name}", trained if self.epochs_done else "untrained"]
         return f"Model: {'; '.join(parts)}\n{self.net!r}"
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise InputError(
+            "a model can be neither pickled nor copied; write it with model.save(path) and read "
+            "it with rv.load(path)"
+        )
+
     # ------------------------------------------------------------ learning
 
     def fit(
@@ -139,7 +151,7 @@ class Model:
         validation: Any = None,
         weights: Any = None,
         seed: int = 0,
-        callbacks: Sequence[Callback | Callable[..., Any]] = (),
+        callbacks: CallbackLike | Sequence[CallbackLike] = (),
         out: str | Path | None = None,
         resume: bool = False,
         progress: bool | None = None,
@@ -156,7 +168,8 @@ class Model:
         weights: how much each sample counts, [n], 0 or more.
         seed: decides initial weights (where the network is not built yet), the order of visits,
             and dropout.
-        callbacks: see `rv.training`; functions of (training, record) are called each epoch.
+        callbacks: one or several, see `rv.training`; functions of (training, record) are called
+            each epoch.
         out: a run folder for checkpoints; it must not hold anything, unless `resume` is set,
             which goes on from its last checkpoint, or starts anew where there is none.
         progress: True, False, or None: a bar in a terminal or notebook.
@@ -169,7 +182,7 @@ class Model:
         """
         check_counts(epochs=epochs, batch_size=batch_size, seed=seed)
         check_optimizer(self.optimizer, self.net)
-        beside = [as_callback(each) for each in callbacks]
+        beside = as_callbacks(callbacks)
         with RunFolder(out) if out is not None else nullcontext() as run:
             with self.undone():
                 feed, held = self._feeds(data, targets, weights, validation, batch_size, seed)
@@ -295,13 +308,24 @@ class Model:
         example = pre.preprocessed(self.settings.example(), self.preprocess or {})
         return summarize(self.net, *(example.values() if isinstance(example, dict) else [example]))
 
-    def build(self, settings: Settings, drawing: bool = True) -> None:
+    def build(
+        self,
+        settings: Settings,
+        inputs: Mapping[str, Array] | None = None,
+        drawing: bool = True,
+    ) -> None:
         """Create the state of the network for inputs of the form that the settings have.
 
-        drawing: whether it gets initial values; without them it must be written at once.
+        inputs: arrays that it will see, by name; DataError where its layers would take them for
+            what they are not. drawing: whether it gets initial values; without them it must be
+            written at once.
         """
         made = programs.build(self.learner(), settings.example(), settings.seed, drawing)
-        self._outputs = made
+        self._outputs, calls = made
+        check_owned(self.net, calls)
+        if inputs is not None:
+            check_pictures(calls, inputs)
+            check_symbols(calls, self.preprocess or {})
         self.settings = settings
 
     # ------------------------------------------------------------ within
@@ -321,7 +345,7 @@ class Model:
     def prepare(self, feed: Feed, seed: int) -> None:
         """Build the network for what a feed gives, unless it is built."""
         if not self.settings.inputs:
-            self.build(Settings(inputs=feed.forms, seed=int(seed)))
+            self.build(Settings(inputs=feed.forms, seed=int(seed)), feed.inputs)
 
     def training_program(self, feed: Feed) -> Program:
         """Return the program of a training step for a feed, compiled if it was not yet."""
@@ -428,6 +452,9 @@ class Model:
         if key not in self._programs:
             self._programs[key] = programs.make(kind, self.learner(), feed)
         return self._programs[key]
+
+
+explain_class(Model)
 
 
 def _of(output: str, name: str) -> str:

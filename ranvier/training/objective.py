@@ -232,10 +232,11 @@ def objective(
 def _head(loss: LossLike, measures: Sequence[MetricLike], weight: float) -> Head:
     if isinstance(measures, str):
         raise InputError(f"metrics is the text {measures!r}; pass a list, [{measures!r}]")
+    registered = [each for each in losses.LOSSES.values() if each.function is loss]
+    judged = registered[0] if registered else losses.get(loss)
     whole = tuple(m for m in measures if isinstance(m, str) and m in EPOCH_METRICS)
     tensors = tuple(metrics.get(m) for m in measures if m not in whole)
-    registered = [each for each in losses.LOSSES.values() if each.function is loss]
-    return Head(registered[0] if registered else losses.get(loss), weight, tensors, whole)
+    return Head(judged, weight, tensors, whole)
 
 
 def _on_numbers(head: Head) -> bool:

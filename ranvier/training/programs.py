@@ -17,7 +17,7 @@ from ranvier.graph.leaves import State
 from ranvier.graph.leaves import input as make_input
 from ranvier.graph.tensor import Shape, Tensor
 from ranvier.nn.module import Module
-from ranvier.nn.trace import trace
+from ranvier.nn.trace import CallRecord, trace
 from ranvier.optim import Optimizer
 from ranvier.records import dataclass
 from ranvier.regularization import Dilution
@@ -103,15 +103,18 @@ def prediction_program(learner: Learner, feed: Feed, logits: bool) -> Program:
     return learner.compile(placeholders, _named(PREDICTION, shown))
 
 
-def build(learner: Learner, example: Tensors, seed: int, drawing: bool = True) -> dict[str, Shape]:
-    """Create the state of the network for raw inputs; return its outputs' shapes by name.
+def build(
+    learner: Learner, example: Tensors, seed: int, drawing: bool = True
+) -> tuple[dict[str, Shape], list[CallRecord]]:
+    """Create the state of the network for raw inputs.
 
-    drawing: whether it gets initial values, or is going to be written.
+    drawing: whether it gets initial values, or is going to be written. Returns the shapes of its
+    outputs by name, and every call of a module.
     """
     with trace(False, seed) as t:
-        t.drawing = drawing
+        t.drawing, t.calls = drawing, []
         outputs = _apply(learner.net, preprocessed(example, learner.preprocess))
-    return {name: output.shape for name, output in by_name(outputs).items()}
+    return {name: output.shape for name, output in by_name(outputs).items()}, t.calls
 
 
 def drop_states(net: Module, kept: Collection[State]) -> list[State]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ranvier import metrics
 from ranvier.errors import InputError, RanvierError
+from ranvier.guidance.calls import explained
 from ranvier.losses import LOSSES
 from ranvier.metrics import METRICS, Metric
 from ranvier.nn.config import from_config, to_config
@@ -75,6 +76,7 @@ def save(model: Model, path: Path) -> None:
         run.save(checkpoint)
 
 
+@explained
 def load(
     path: str | Path,
     *,

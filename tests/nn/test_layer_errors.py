@@ -185,7 +185,7 @@ def test_layers_of_no_inputs_have_no_weights() -> None:
             lambda: nn.Conv(4, 3, groups=3),
             "Conv: 4 channels in 3 groups; use a positive multiple of groups",
         ),
-        (lambda: nn.LayerNorm(0), "LayerNorm: epsilon is 0; use a positive number"),
+        (lambda: nn.LayerNorm(epsilon=0), "LayerNorm: epsilon is 0; use a positive number"),
     ],
 )
 def test_arguments_are_checked(make: Callable[[], object], text: str) -> None:

@@ -113,8 +113,8 @@ def test_total_and_class_weights() -> None:
             "use binary_cross_entropy for one output",
         ),
         (
-            lambda: losses.get("crossentropy"),
-            "there is no loss 'crossentropy'; there are cross_entropy, binary_cross_entropy, "
+            lambda: losses.get("perceptron"),
+            "there is no loss 'perceptron'; there are cross_entropy, binary_cross_entropy, "
             "mean_squared_error, mean_absolute_error, huber, hinge",
         ),
         (

@@ -13,9 +13,11 @@ from ranvier.errors import ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.compositions import gelu, relu, softmax
 from ranvier.graph.tensor import Tensor
+from ranvier.guidance.calls import explained
 from ranvier.nn.module import Module, by, check_floating
 
 
+@explained
 def softplus(x: Any) -> Tensor:
     """log(1 + exp(x)), safe for large x; its gradient is the sigmoid, also at 0."""
     value = f.as_tensor(x)

@@ -34,7 +34,7 @@ class BatchNorm(Module):
     mean: Buffer
     variance: Buffer
 
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
+    def __init__(self, *, momentum: float = 0.9, epsilon: float = 1e-5) -> None:
         if not 0 <= momentum < 1 or epsilon <= 0:
             raise InputError(
                 f"BatchNorm: momentum {momentum} must be in [0, 1), epsilon {epsilon} positive"

@@ -10,7 +10,7 @@ from ranvier.graph.tensor import Shape, Tensor
 from ranvier.nn import initializers
 from ranvier.nn.initializers import Initializer
 from ranvier.nn.layers.linear import floating
-from ranvier.nn.layers.spatial import axes_for, spatial_axes
+from ranvier.nn.layers.spatial import axes_for, fitting, spatial_axes
 from ranvier.nn.module import Module, by
 
 
@@ -44,6 +44,7 @@ class Conv(Module):
         self,
         channels: int,
         kernel: PerAxis,
+        *,
         stride: PerAxis = 1,
         padding: Padding = "valid",
         dilation: PerAxis = 1,
@@ -56,7 +57,7 @@ class Conv(Module):
         self.stride = checks.per_axis("Conv: stride", stride)
         self.padding = checks.padding("Conv: padding", padding)
         self.dilation = checks.per_axis("Conv: dilation", dilation)
-        self._axes = axes_for(
+        self.axes = axes_for(
             "Conv",
             kernel=self.kernel,
             stride=self.stride,
@@ -77,13 +78,14 @@ class Conv(Module):
         inputs = self._inputs(x, len(kernel))
         shape = (*kernel, inputs // self.groups, self.channels)
         weight = self.param("weight", shape, self.init, x.dtype)
-        y = convolution(x, weight, self.stride, self.padding, self.dilation, self.groups)
+        with fitting(x):
+            y = convolution(x, weight, self.stride, self.padding, self.dilation, self.groups)
         if not self.use_bias:
             return y
         return y + self.param("bias", (self.channels,), initializers.zeros, x.dtype)
 
     def _kernel(self, x: Tensor) -> Shape:
-        rank = spatial_axes(x, self._axes)
+        rank = spatial_axes(x, self.axes)
         return (self.kernel,) * rank if isinstance(self.kernel, int) else self.kernel
 
     def _inputs(self, x: Tensor, rank: int) -> int:

@@ -24,7 +24,7 @@ class Embedding(Module):
 
     weight: Parameter
 
-    def __init__(self, count: int, width: int, init: Initializer | None = None) -> None:
+    def __init__(self, count: int, width: int, *, init: Initializer | None = None) -> None:
         self.count = checks.whole_number("Embedding: count", count)
         self.width = checks.whole_number("Embedding: width", width)
         default = initializers.Normal(self.width**-0.5)

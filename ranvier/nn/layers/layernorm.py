@@ -27,7 +27,7 @@ class LayerNorm(Module):
     gain: Parameter
     shift: Parameter
 
-    def __init__(self, epsilon: float = 1e-5) -> None:
+    def __init__(self, *, epsilon: float = 1e-5) -> None:
         self.epsilon = checks.number("LayerNorm: epsilon", epsilon, above=0)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Linear(Module):
     bias: Parameter
 
     def __init__(
-        self, features: int, use_bias: bool = True, init: Initializer | None = None
+        self, features: int, *, use_bias: bool = True, init: Initializer | None = None
     ) -> None:
         self.features = checks.whole_number("Linear: features", features)
         self.use_bias = checks.flag("Linear: use_bias", use_bias)

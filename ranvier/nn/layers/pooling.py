@@ -7,7 +7,7 @@ from ranvier.errors import ShapeError
 from ranvier.graph.compositions import mean
 from ranvier.graph.images import Padding, PerAxis, average_pool, max_pool
 from ranvier.graph.tensor import Tensor
-from ranvier.nn.layers.spatial import axes_for, spatial_axes
+from ranvier.nn.layers.spatial import axes_for, fitting, spatial_axes
 from ranvier.nn.module import Module, by, check_floating
 
 
@@ -29,13 +29,14 @@ class MaxPool(Module):
         self.window = checks.per_axis("MaxPool: window", window)
         self.stride = None if stride is None else checks.per_axis("MaxPool: stride", stride)
         self.padding = checks.padding("MaxPool: padding", padding)
-        self._axes = axes_for(
+        self.axes = axes_for(
             "MaxPool", window=self.window, stride=self.stride, padding=self.padding
         )
 
     def __call__(self, x: Tensor) -> Tensor:
-        spatial_axes(x, self._axes)
-        return max_pool(x, self.window, self.stride, self.padding)
+        spatial_axes(x, self.axes)
+        with fitting(x):
+            return max_pool(x, self.window, self.stride, self.padding)
 
 
 class AvgPool(Module):
@@ -51,13 +52,14 @@ class AvgPool(Module):
         self.window = checks.per_axis("AvgPool: window", window)
         self.stride = None if stride is None else checks.per_axis("AvgPool: stride", stride)
         self.padding = checks.padding("AvgPool: padding", padding)
-        self._axes = axes_for(
+        self.axes = axes_for(
             "AvgPool", window=self.window, stride=self.stride, padding=self.padding
         )
 
     def __call__(self, x: Tensor) -> Tensor:
-        spatial_axes(x, self._axes)
-        return average_pool(x, self.window, self.stride, self.padding)
+        spatial_axes(x, self.axes)
+        with fitting(x):
+            return average_pool(x, self.window, self.stride, self.padding)
 
 
 class GlobalAvgPool(Module):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ranvier.errors import InputError, ShapeError
-from ranvier.graph.tensor import Tensor
+from ranvier.graph.tensor import Shape, Tensor
 from ranvier.nn.module import by
 
 
@@ -32,3 +34,26 @@ def spatial_axes(x: Tensor, served: tuple[int, ...]) -> int:
             "reshape it, with a channel axis last"
         )
     return rank
+
+
+@contextmanager
+def fitting(x: Tensor) -> Iterator[None]:
+    """Say of an image that a kernel or window exceeds where its channels seem to stand first."""
+    try:
+        yield
+    except ShapeError as error:
+        if not channels_seem_first(x.shape):
+            raise
+        what = str(error).partition(";")[0]
+        raise ShapeError(
+            f"{what}; the channels seem to stand first: use rv.transpose(x, (0, 2, 3, 1))"
+        ) from None
+
+
+def channels_seem_first(shape: Shape) -> bool:
+    """Whether images [batch, a, b, b] look like [batch, channel, side, side]."""
+    return len(shape) == 4 and shape[1] in (1, 3) and shape[2] == shape[3] >= SMALLEST
+
+
+SMALLEST = 8
+"""Pictures have sides of so many pixels or more; smaller squares may be anything."""
