@@ -52,7 +52,8 @@ def explain(namespace: dict[str, Any]) -> None:
 def explain_class(cls: type[Any]) -> None:
     """Wrap the initializer and the public methods that a class defines."""
     for name, value in list(vars(cls).items()):
-        if isinstance(value, FunctionType) and (name == "__init__" or not name.startswith("_")):
+        own = isinstance(value, FunctionType) and value.__qualname__ == f"{cls.__qualname__}.{name}"
+        if own and (name == "__init__" or not name.startswith("_")):  # a field may hold a function
             # A type's own attribute, which mypy lets nobody assign.
             setattr(cls, name, explained(value))
 

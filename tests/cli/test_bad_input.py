@@ -118,7 +118,7 @@ def test_data(tmp_path: Path, capsys: Capture, make: Callable[[Path], tuple[Path
         (("--batch-size", "0"), ("--batch-size", "0")),
         (("--epochs", "-1"), ("--epochs", "-1")),
         (("--epochs", "many"), ("--epochs", "many")),
-        (("--optimizer", "adamm"), ("'adamm'", "momentum")),
+        (("--optimizer", "adamm"), ("'adamm'", "use 'adam'")),
         (("--learning-rate", "-1"), ("-1",)),
         (("--learning-rate", "nan"), ("nan",)),
         (("--set", "depth=3"), ("'depth'", "hidden")),
