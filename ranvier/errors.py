@@ -45,10 +45,14 @@ class ArgumentError(InputError, TypeError):
 class MissingNameError(RanvierError, AttributeError):
     """A name that a module or an object does not have; the sentence is made when it is shown."""
 
+    def __init__(self, *args: object, name: str = "", obj: object = None) -> None:
+        super().__init__(*args)
+        self.name, self.obj = name, obj
+
     def __str__(self) -> str:
         from ranvier.guidance.names import sentence
 
-        return str(self.args[0]) if self.args else sentence(self.obj, str(self.name))
+        return bounded(str(self.args[0]) if self.args else sentence(self.obj, str(self.name)))
 
 
 class MissingImportError(RanvierError, ImportError):
