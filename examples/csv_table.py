@@ -1,4 +1,4 @@
-"""A table of one's own: write a small CSV file, read it, train the mlp on it.
+"""Your own table: write a small CSV file, read it, train the mlp on it.
 
 On the command line this is `ranvier train mlp --data FILE --label kind`.
 """

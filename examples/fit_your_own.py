@@ -1,4 +1,4 @@
-"""A module, a loss and a metric of one's own, trained with `rv.Model`.
+"""Your own module, loss and metric, trained with `rv.Model`.
 
 The network predicts a number and how sure it is of it: the mean and the logarithm of the
 variance of a normal distribution, by maximum likelihood (Nix & Weigend, 1994).

@@ -15,7 +15,7 @@ from ranvier.cli.options import json_option, say, show, table, threads_option
 @click.option(
     "--batch-size",
     type=click.IntRange(1, (1 << 31) - 1),
-    help="That of the model's table by default.",
+    help="Samples in each step; that of the model's table by default.",
 )
 @threads_option
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)

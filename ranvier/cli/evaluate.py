@@ -32,7 +32,9 @@ _PARTS = ("test", "validation", "train", "all")
 @click.argument("run", type=click.Path(path_type=Path))
 @data_options
 @click.option(
-    "--part", type=click.Choice(_PARTS), help="Test; all of other data without a test part."
+    "--part",
+    type=click.Choice(_PARTS),
+    help="Which set; test, or all of other data without one, by default.",
 )
 @engine_options
 @json_option
@@ -46,7 +48,7 @@ def command(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Measure the trained RUN on the test part of its data, or of other data."""
+    """Measure the trained RUN on the test set of its data, or of other data."""
     model = load(run, engine=engine, **engine_settings(threads))
     about = model.settings.about
     dataset = _dataset(run, about, data, label, regression)

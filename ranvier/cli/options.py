@@ -47,7 +47,9 @@ def data_options(function: F) -> F:
     for option in reversed(
         (
             click.option(
-                "--data", metavar="NAME|PATH", help="A dataset's name, or one's own data."
+                "--data",
+                metavar="NAME|PATH",
+                help="A dataset's name, or the path of your own data.",
             ),
             click.option("--label", metavar="COLUMN", help="The column of a table to predict."),
             click.option("--regression", is_flag=True, help="The label is a number, no class."),

@@ -17,9 +17,24 @@ from ranvier.training.saving import load
 
 @click.command("summary")
 @click.argument("model", metavar="MODEL|RUN")
-@click.option("--input", "shape", metavar="HxWxC", help="The shape of a sample, as 224x224x3.")
-@click.option("--outputs", type=click.IntRange(1), help="How many outputs; 10 for ten classes.")
-@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A network's setting.")
+@click.option(
+    "--input",
+    "shape",
+    metavar="HxWxC",
+    help="The shape of a sample, such as 224x224x3; the model's by default.",
+)
+@click.option(
+    "--outputs",
+    type=click.IntRange(1),
+    help="How many outputs, such as 10 for ten classes; the model's by default.",
+)
+@click.option(
+    "--set",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the network; may be repeated.",
+)
 @json_option
 def command(
     model: str, shape: str | None, outputs: int | None, pairs: tuple[str, ...], as_json: bool

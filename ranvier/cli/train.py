@@ -35,19 +35,43 @@ RUNS = Path("runs")
 @click.command("train")
 @click.argument("model")
 @data_options
-@click.option("--epochs", type=click.IntRange(1), help="Visits of all training data.")
-@click.option("--batch-size", type=click.IntRange(1), help="Samples a step.")
-@click.option("--optimizer", metavar="NAME", help="sgd, momentum, nesterov, rmsprop, adam, adamw.")
-@click.option("--learning-rate", type=float, help="Its largest value.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    help="How many times the training set is visited; the model's by default.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="Samples in each step; the model's by default."
+)
+@click.option(
+    "--optimizer",
+    metavar="NAME",
+    help="sgd, momentum, nesterov, rmsprop, adam or adamw; the model's by default.",
+)
+@click.option(
+    "--learning-rate", type=float, help="The largest that it becomes; the model's by default."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder; new by default.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run folder.")
-@click.option("--tolerance", type=float, help="Stop when the loss changes no more than this.")
-@click.option("--patience", type=click.IntRange(1), help="Stop after epochs without improvement.")
-@click.option("--max-minutes", type=float, help="Stop after so many minutes.")
-@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
+@click.option(
+    "--tolerance",
+    type=float,
+    help="Stop when the loss changes by at most this from one epoch to the next.",
+)
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    help="Stop after so many epochs without a better validation loss.",
+)
+@click.option(
+    "--max-minutes", type=float, help="Stop after so many minutes; the run can be resumed."
+)
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other setting; may be repeated."
+)
 @engine_options
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 @json_option
 def command(
     model: str,

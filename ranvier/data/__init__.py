@@ -1,4 +1,4 @@
-"""Data: datasets by name, one's own files, their division into parts and batches."""
+"""Data: datasets by name, your own files, their division into parts and batches."""
 
 from typing import TYPE_CHECKING
 

@@ -59,7 +59,7 @@ class Cifar:
         return None
 
     def read(self, folder: Path) -> tuple[Split, Split, tuple[str, ...]]:
-        """Read the training part, the test part and the class names from a folder."""
+        """Read the training set, the test set and the class names from a folder."""
         names = read_bytes(folder / self.names_file, _LIMIT).decode("utf-8", "replace").split()
         if len(names) != self.classes:
             raise DataError(

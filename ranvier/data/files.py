@@ -1,4 +1,4 @@
-"""One's own data: a file or folder on disk as a dataset."""
+"""Your own data: a file or folder on disk as a dataset."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def from_path(
     features: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Read one's own data, named after the file or folder.
+    """Read your own data, named after the file or folder.
 
     - a folder of IDX files with the names of MNIST's (see `idx.read_part`);
     - a folder with a subfolder of pictures for each class, or with such folders inside `train`,
@@ -51,10 +51,10 @@ def from_path(
       predict, the last one without it, and `regression` says that it holds numbers, not classes;
       `features` names the columns to predict from, all others without it.
 
-    Where the source has one part only, a tenth of its rows becomes the validation part and a
-    tenth the test part; where it lacks one of them, a tenth of the training rows becomes that:
+    Where the source has one part only, a tenth of its rows becomes the validation set and a
+    tenth the test set; where it lacks one of them, a tenth of the training rows becomes that:
     at random, by `seed`, the same on every platform. `preprocess` normalizes by the training
-    part's mean and deviation. Raises DataError: one sentence that names the file and, in a
+    set's mean and deviation. Raises DataError: one sentence that names the file and, in a
     table, the line.
     """
     path = Path(path)
@@ -120,7 +120,7 @@ def _array(split: Split) -> np.ndarray:
 
 
 def _three(parts: dict[str, Split], seed: int, name: str) -> tuple[Split, Split, Split]:
-    """The training, validation and test parts, those that are absent taken from training."""
+    """The training, validation and test sets, those that are absent taken from training."""
     needed = 4 - len(parts)
     train = parts["train"]
     if len(train) < needed:

@@ -44,7 +44,7 @@ def read_picture_folder(folder: Path) -> PictureFolder:
     """Read a folder of pictures.
 
     Either the folder holds a subfolder for each class, or it holds `train` and perhaps
-    `validation` and `test`, which do. The classes are those of the training part, by name.
+    `validation` and `test`, which do. The classes are those of the training set, by name.
     Inputs are uint8[n, h, w, c], c = 1 if all pictures are grey, else 3; files are read in the
     order of their names.
 
@@ -96,7 +96,7 @@ def _files(
     for folder in _subfolders(root):
         if folder.name not in classes:
             raise DataError(
-                f"{folder}: the training part has no class {folder.name!r}; "
+                f"{folder}: the training set has no class {folder.name!r}; "
                 "rename the folder, or add pictures of it to train"
             )
         paths = sorted(path for path in folder.iterdir() if path.name[0] != ".")

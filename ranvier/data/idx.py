@@ -136,7 +136,7 @@ def idx_file(folder: Path, part: str, kind: str) -> Path | None:
     """Return the file of a part ("train", "test") and kind ("images", "labels"), or None.
 
     Both spellings in use are known, `train-images-idx3-ubyte` and `train-images.idx3-ubyte`,
-    with and without .gz; `t10k` is the official name of the test part.
+    with and without .gz; `t10k` is the official name of the test set.
     """
     for prefix in _PARTS[part]:
         for join in "-.":

@@ -27,7 +27,7 @@ def class_numbers(labels: Sequence[str], classes: Sequence[str], name: str) -> A
     except KeyError as error:
         raise DataError(
             f"{name}: the label {error.args[0]!r} is none of the {len(classes)} classes of the "
-            "training part; mend the label, or add training rows that have it"
+            "training set; mend the label, or add training rows that have it"
         ) from None
 
 
@@ -46,7 +46,7 @@ def is_whole(text: str) -> bool:
 
 
 def numbered_classes(labels: Array, name: str) -> tuple[str, ...]:
-    """Return the names "0", "1", … up to the largest label of the training part.
+    """Return the names "0", "1", … up to the largest label of the training set.
 
     Raises DataError for a label that is no class number, and for fewer than two classes.
     """

@@ -71,7 +71,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A named dataset: what to train on, what to choose by, what to judge by.
+    """A named dataset: its training, validation and test sets.
 
     `classes` names the classes that integer targets count, or the symbols of a text; it is
     empty where targets are numbers or strings. `preprocess` is JSON: what the model does inside

@@ -154,7 +154,7 @@ def for_recipe(recipe: Recipe, data: Dataset) -> Dataset:
 
 
 def _check_forms(data: Dataset) -> None:
-    """Refuse parts whose samples differ in shape or kind from those of the training part."""
+    """Refuse parts whose samples differ in shape or kind from those of the training set."""
     for part in _PARTS[1:]:
         held = getattr(data, part).arrays()
         for name, train in data.train.arrays().items():
@@ -164,8 +164,8 @@ def _check_forms(data: Dataset) -> None:
             if array.shape[1:] != train.shape[1:] or not (same or becomes):
                 raise DataError(
                     f"{data.name}: {name} are {array.dtype} {list(array.shape[1:])} in the {part} "
-                    f"part, {train.dtype} {list(train.shape[1:])} in the training part; "
-                    "give all parts samples of one form"
+                    f"set, {train.dtype} {list(train.shape[1:])} in the training set; "
+                    "give all sets samples of one form"
                 )
 
 

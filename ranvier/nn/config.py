@@ -1,7 +1,7 @@
 """Networks as JSON and back: the class of each module and the arguments it was made with.
 
 A file names classes of `ranvier.nn`, initializers and functions, and nothing else: no import
-path is followed. A class of one's own is noted as such, and its network is passed to `rv.load`.
+path is followed. Your own class is noted as such, and its network is passed to `rv.load`.
 What was changed after a module was made, such as `net.conv1 = other`, is not seen.
 """
 

@@ -159,7 +159,7 @@ class Model(Guided):
     ) -> History:
         """Train for `epochs` epochs and return their history.
 
-        data, targets: arrays; or a `Split`, a `Dataset` (which brings its validation part), or
+        data, targets: arrays; or a `Split`, a `Dataset` (which brings its validation set), or
             an iterable of batches (inputs, targets[, weights]), begun anew each epoch. Several
             inputs or targets are dicts. Without targets the network learns to give back its
             inputs.
@@ -225,7 +225,7 @@ class Model(Guided):
         weights: Any = None,
         batch_size: int = EVALUATION_BATCH,
     ) -> dict[str, Any]:
-        """Return the loss and metrics, by name; of a `Dataset` those of its test part.
+        """Return the loss and metrics, by name; of a `Dataset` those of its test set.
 
         See `fit` for what data may be.
         """
@@ -240,7 +240,7 @@ class Model(Guided):
     ) -> Any:
         """Return the predictions for inputs [n, ...]: an array, or a dict by output.
 
-        inputs: arrays; or a `Split` or a `Dataset`, of which it takes the test part. Of a loss on
+        inputs: arrays; or a `Split` or a `Dataset`, of which it takes the test set. Of a loss on
         logits these are probabilities; `logits=True` gives the logits.
         """
         check_counts(batch_size=batch_size)

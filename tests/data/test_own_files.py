@@ -219,7 +219,7 @@ BAD_NPZ: dict[str, tuple[dict[str, Any], str]] = {
             "x_train": X, "y_train": np.array(list("abab")),
             "x_test": X, "y_test": np.array(list("abca")),
         },
-        ", 'y_test': the label 'c' is none of the 2 classes of the training part; "
+        ", 'y_test': the label 'c' is none of the 2 classes of the training set; "
         "mend the label, or add training rows that have it",
     ),
     "classes and numbers": (

@@ -144,7 +144,7 @@ def test_a_class_that_training_lacks(tmp_path: Path) -> None:
     write_classes(tmp_path / "train")
     write_classes(tmp_path / "test", "abc")
     text = (
-        f"{tmp_path / 'test' / 'c'}: the training part has no class 'c'; "
+        f"{tmp_path / 'test' / 'c'}: the training set has no class 'c'; "
         "rename the folder, or add pictures of it to train"
     )
     with says(text):
