@@ -141,6 +141,61 @@ def test_named_files_exist(page: Path) -> None:
         assert (ROOT / name).exists(), f"{page.name} names {name}"
 
 
+PLAIN = {
+    "one's own": "your own",
+    "how often": "how many times",
+    "need not be said": "inferred",
+    "samples a second": "samples per second",
+    "samples a step": "samples in each step",
+    "training part": "training set",
+    "validation part": "validation set",
+    "test part": "test set",
+}
+"""Phrases that readers stumble over, and what to write."""
+
+
+def public_docstrings() -> str:
+    """What `help` shows of the public names and their methods."""
+    rooms = (rv, rv.nn, rv.data, rv.datasets, rv.optim, rv.losses, rv.metrics, rv.training)
+    found = [getattr(room, name) for room in rooms for name in getattr(room, "__all__", ())]
+    found += [each for owner in found if isinstance(owner, type) for each in vars(owner).values()]
+    return " ".join(doc for each in found if isinstance(doc := getattr(each, "__doc__", None), str))
+
+
+READ = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES} | {
+    "the command line": " ".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "ranvier/cli").glob("*.py")
+    ),
+    "the public docstrings": public_docstrings(),
+}
+"""What users read."""
+
+
+@pytest.mark.parametrize("where", READ)
+def test_prose_is_plain(where: str) -> None:
+    text = " ".join(READ[where].lower().split())
+    for phrase, mend in PLAIN.items():
+        at = text.find(phrase)
+        assert at < 0, f"{where}, {text[max(at - 30, 0) : at + 40]!r}: write {mend!r}"
+
+
+TERMS = (
+    *("training set", "validation set", "test set", "logits", "loss"),
+    *("batch", "step", "epoch", "overfitting"),
+)
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_the_tutorial_defines_its_terms_at_first_use(term: str) -> None:
+    """A term stands in italics where it is defined, and nowhere in the prose before."""
+    prose = FENCED.sub("", (ROOT / "docs/tutorial.md").read_text(encoding="utf-8"))
+    prose = re.sub(r"`[^`]*`|^#.*$", "", prose, flags=re.MULTILINE)
+    first = re.search(rf"\b{term}(es|s)?\b", " ".join(prose.split()), re.IGNORECASE)
+    assert first is not None
+    before, after = first.string[first.start() - 1], first.string[first.end()]
+    assert before == after == "*", first.string[first.start() - 40 : first.end() + 40]
+
+
 def test_readme_gives_the_one_command() -> None:
     shell = [b.text for b in blocks((ROOT / "README.md").read_text()) if b.language == "sh"]
     assert any(COMMAND in text.splitlines() for text in shell)

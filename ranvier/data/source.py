@@ -78,7 +78,7 @@ class Dataset:
     its graph to raw inputs x, which stay as they are in memory. Its keys: `scale` (x · scale),
     then `mean` and `std` ((x − mean) / std, numbers that broadcast over the last axis), and
     `vocabulary` (see `ranvier.data.text.Vocabulary.from_json`). `own_test` says whether the test
-    part is the source's own, and not cut off from its rows. `notes` says what reading the source
+    set is the source's own, and not cut off from its rows. `notes` says what reading the source
     has passed over or changed, see `folders.PictureFolder`.
     """
 
