@@ -73,6 +73,11 @@ class Feed(ABC):
         """What programs depend on: feeds with equal keys can share one."""
 
     @property
+    def resident(self) -> Mapping[str, Array]:
+        """The arrays with all samples, by the names of the program's inputs; none of a stream."""
+        return self._arrays
+
+    @property
     def inputs(self) -> dict[str, Array]:
         """The arrays of the inputs by name: all rows, or those of the first batch."""
         return {
@@ -183,6 +188,10 @@ class Streamed(Feed):
         self.first = self._split(given, 0)
         self._arrays = _flat(self.first)
         self.batch_size = len(self.first)
+
+    @property
+    def resident(self) -> Mapping[str, Array]:
+        return {}
 
     @property
     def key(self) -> tuple[Any, ...]:

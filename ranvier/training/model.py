@@ -38,6 +38,7 @@ from ranvier.training.checks import (
 from ranvier.training.evaluation import evaluated, predicted
 from ranvier.training.feeds import Feed, InOrder, Resident, Streamed
 from ranvier.training.files import as_json
+from ranvier.training.fingerprints import fingerprints
 from ranvier.training.first_pass import check_owned, check_pictures, check_symbols
 from ranvier.training.history import History
 from ranvier.training.loop import Training
@@ -171,7 +172,8 @@ class Model(Guided):
         callbacks: one or several, see `rv.training`; functions of (training, record) are called
             each epoch.
         out: a run folder for checkpoints; it must not hold anything, unless `resume` is set,
-            which goes on from its last checkpoint, or starts anew where there is none.
+            which goes on from its last checkpoint, with the same data, or starts anew where none
+            was ever written.
         progress: True, False, or None: a bar in a terminal or notebook.
         about: more settings to keep in the run's `config.json`, as JSON.
 
@@ -195,7 +197,10 @@ class Model(Guided):
                 )
                 measured = None if held is None else (self._program("evaluate", held), held)
                 program = self._program("train", feed)
-                saved = None if run is None else run.begin(saving.config_of(self), resume)
+                saved = None
+                if run is not None:
+                    known = fingerprints(feed, held)
+                    saved = run.begin(saving.config_of(self), resume, known)
             training = Training(
                 net=self.net,
                 objective=self.objective,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +28,7 @@ from ranvier.training.files import (
     sweep,
     write_atomically,
 )
+from ranvier.training.fingerprints import difference
 from ranvier.training.history import History, Record
 from ranvier.training.locks import LOCK, Lock
 from ranvier.training.tensors import load_arrays, save_arrays
@@ -50,7 +51,7 @@ class Checkpoint:
 
     epoch: finished epochs. position: finished steps of the next one, whose sums so far are
     `sums`, and whose last learning rate is `learning_rate`. stopped: why training ended early,
-    if it did. callbacks: their states, in order.
+    if it did. callbacks: their states, in order. data: fingerprints of the arrays trained on.
     """
 
     weights: dict[str, np.ndarray]
@@ -63,6 +64,7 @@ class Checkpoint:
     stopped: str = ""
     callbacks: list[dict[str, Any]] = field(default_factory=list)
     callback_arrays: list[dict[str, np.ndarray]] = field(default_factory=list)
+    data: dict[str, str] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write the checkpoint to one file."""
@@ -77,6 +79,7 @@ class Checkpoint:
             "history": self.history,
             "stopped": self.stopped,
             "callbacks": self.callbacks,
+            "data": self.data,
         }
         save_arrays(path, flat, as_json(info, "the state of training or of a callback"))
 
@@ -126,6 +129,7 @@ _FACTS: dict[str, Callable[[Any], bool]] = {
     ),
     "stopped": lambda x: isinstance(x, str),
     "callbacks": lambda x: isinstance(x, list) and all(map(_is_callback, x)),
+    "data": lambda x: isinstance(x, Mapping) and all(isinstance(v, str) for v in x.values()),
 }
 """What a checkpoint holds beside arrays, and whether a value is of that kind."""
 
@@ -140,6 +144,7 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._lock: Lock | None = None
+        self._data: dict[str, str] = {}
 
     def __str__(self) -> str:
         return str(self.path)
@@ -168,18 +173,25 @@ class RunFolder:
             )
         if not (self.path / STATE).exists():
             self._require_run()
+            self._require_untrained()
 
-    def begin(self, config: Mapping[str, Any], resume: bool) -> Checkpoint | None:
+    def begin(
+        self, config: Mapping[str, Any], resume: bool, data: Mapping[str, str] | None = None
+    ) -> Checkpoint | None:
         """Make the folder ready; return the checkpoint to go on from, or None to start anew.
 
+        data: the fingerprints of what is trained on, which checkpoints keep.
         Raises RunError where the folder holds something and `resume` is not set, where it holds
-        a run with other settings, and where another run writes to it; nothing is changed then.
+        a run with other settings or data, or one that has lost its checkpoint, and where another
+        run writes to it; nothing is changed then.
         """
+        self._data = dict(data or {})
         self._hold(lambda: self.check(resume))
         checkpoint = None
         if (self.path / STATE).exists():
             self._compare(load_json(self.path / CONFIG), config)
             checkpoint = Checkpoint.load(self.path / STATE)
+            self._compare_data(checkpoint)
         sweep(self.path)
         save_json(self.path / CONFIG, config)
         return checkpoint
@@ -192,7 +204,7 @@ class RunFolder:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and the history in it, which resuming would write again."""
-        checkpoint.save(self.path / STATE)
+        replace(checkpoint, data=self._data).save(self.path / STATE)
         lines = History(checkpoint.history).to_lines()
         write_atomically(self.path / HISTORY, lines, durable=False)
 
@@ -257,6 +269,22 @@ class RunFolder:
             )
         if names and not self._is_run():
             raise RunError(f"{self.path} holds no run of ours, see {CONFIG}; choose another folder")
+
+    def _require_untrained(self) -> None:
+        """Raise RunError where a run has trained and its checkpoint is gone."""
+        if trained := sorted(self._names() & {WEIGHTS, HISTORY}):
+            raise RunError(
+                f"{self.path} holds {' and '.join(trained)}, but {STATE} is gone, so training "
+                "would begin anew and write over them; put that file back, choose another folder, "
+                "or delete this one"
+            )
+
+    def _compare_data(self, checkpoint: Checkpoint) -> None:
+        if found := difference(checkpoint.data, self._data):
+            raise RunError(
+                f"{self.path} was begun {found}; resume with the same data, or train a model that "
+                f"rv.load({str(self.path)!r}) returns on the new data, in another folder"
+            )
 
     def _is_run(self) -> bool:
         """Whether `config.json` is one that a run has written."""
