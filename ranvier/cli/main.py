@@ -10,12 +10,15 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
 from ranvier import __version__
 from ranvier.cli.streams import mend_streams
+from ranvier.data.errors import DataWarning
 from ranvier.errors import NonFiniteError, RanvierError, bounded
 
 _COMMANDS = (
@@ -63,6 +66,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = _Notes(warnings.showwarning)
+        return _run(given)
+
+
+class _Notes:
+    """Prints what there is to say of data as a line, once; other warnings as ever."""
+
+    def __init__(self, otherwise: Callable[..., None]) -> None:
+        self._otherwise = otherwise
+        self._told: set[str] = set()
+
+    def __call__(self, message: Warning | str, *where: Any, **more: Any) -> None:
+        if not isinstance(message, DataWarning):
+            self._otherwise(message, *where, **more)
+        elif str(message) not in self._told:
+            self._told.add(str(message))
+            print(f"ranvier: note: {message}", file=sys.stderr)
+
+
+def _run(given: list[str]) -> int:
     try:
         status = ranvier.main(given, prog_name="ranvier", standalone_mode=False, obj=given)
     except click.exceptions.NoArgsIsHelpError as shown:

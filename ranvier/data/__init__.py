@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ranvier.data.batching import batches, permutation
-from ranvier.data.errors import DataError
+from ranvier.data.errors import DataError, DataWarning
 from ranvier.data.files import from_path
 from ranvier.data.images import picture
 from ranvier.data.registry import Description, describe, load, names
@@ -13,6 +13,7 @@ from ranvier.guidance.names import missing_names
 
 __all__ = [
     "DataError",
+    "DataWarning",
     "Dataset",
     "Description",
     "Split",

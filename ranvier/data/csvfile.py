@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ranvier.data.errors import DataError
+from ranvier.data.errors import DataError, DataWarning
+from ranvier.data.header import First, first_row, number_in
 from ranvier.data.idx import read_bytes
 from ranvier.data.labels import check_classes, class_names, class_numbers, is_whole
 from ranvier.data.source import Array, Split
@@ -41,7 +43,7 @@ def read_csv(
     numbers int32[n] or, for `regression`, numbers float32[n, 1] without classes. Raises
     DataError, naming file and line.
     """
-    table = _read_table(path)
+    table = _read_table(path, features)
     place = _label_place(table, label)
     if len(table.columns) < 2:
         raise DataError(f"{path}: {table.columns[0]!r} is the only column; add columns of features")
@@ -75,9 +77,7 @@ class Columns:
 
 def read_columns(path: Path, label: str | None = None) -> Columns:
     """Return what `read_csv` takes for features and label; DataError for a bad header."""
-    header = next(_records(path))[0]
-    table = Table(path, tuple(header), [], [])
-    _check_header(table)
+    table = _read_table(path)
     place = _label_place(table, label)
     return Columns(_others(table, place), table.columns[place])
 
@@ -91,7 +91,7 @@ def read_rows(
     order, where the label's, the last one unless `label` names another, may be there or not.
     Raises DataError, naming file and line.
     """
-    table = _read_table(path)
+    table = _read_table(path, features)
     if features is not None:
         return Rows(_numbers(table, _places(table, features)), table.lines)
     columns = list(range(len(table.columns)))
@@ -105,13 +105,39 @@ def read_rows(
     return Rows(_numbers(table, columns), table.lines)
 
 
-def _read_table(path: Path) -> Table:
+def _read_table(path: Path, features: Sequence[str] | None = None) -> Table:
+    """Read a table; columns without a header are called column1, column2, …
+
+    features: the names of columns that are looked for; where they stand in the first row, that
+    is a header for certain.
+    """
     records = list(_records(path))
     rows, lines = [row for row, _ in records], [line for _, line in records]
     table = Table(path, tuple(rows[0]), rows[1:], lines[1:])
-    _check_header(table)
     _check_rows(table)
+    headed = features is not None and set(features) <= set(table.columns)
+    found = First.NAMES if headed else first_row(table.columns, table.rows)
+    if found is First.UNCLEAR:
+        raise DataError(
+            f"{path}, line {lines[0]}: the numbers may be the names of columns, or a row; put a "
+            "line with the columns' names above it, or make a word of one of the names"
+        )
+    if found is First.VALUES:
+        return _unheaded(path, rows, lines)
+    _check_header(table)
     return table
+
+
+def _unheaded(path: Path, rows: list[list[str]], lines: list[int]) -> Table:
+    """A table whose first row is one like the others."""
+    names = tuple(f"column{place + 1}" for place in range(len(rows[0])))
+    warnings.warn(
+        f"{path}: line {lines[0]} is a row like those below it, and no header; the columns are "
+        f"called {names[0]} to {names[-1]}",
+        DataWarning,
+        stacklevel=4,
+    )
+    return Table(path, names, rows, lines)
 
 
 def _records(path: Path) -> Iterator[tuple[list[str], int]]:
@@ -147,11 +173,6 @@ def _check_header(table: Table) -> None:
         if name in seen:
             raise DataError(f"{table.path}, line 1: two columns are named {name!r}; rename one")
         seen.add(name)
-    if all(_is_number(name) for name in table.columns):
-        raise DataError(
-            f"{table.path}, line 1: the header is missing (all fields are numbers); "
-            "put the columns' names into the first line"
-        )
 
 
 def _check_rows(table: Table) -> None:
@@ -251,8 +272,4 @@ def _check_labels(table: Table, place: int, classes: int) -> None:
 
 
 def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return number_in(text) is not None

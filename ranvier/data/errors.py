@@ -1,4 +1,4 @@
-"""The error of every data source."""
+"""The error and the warning of every data source."""
 
 from __future__ import annotations
 
@@ -11,3 +11,7 @@ class DataError(RanvierError, ValueError):
 
 class NoPictureError(DataError):
     """A file that is to be read as a picture is something else."""
+
+
+class DataWarning(UserWarning):
+    """Data that can be used, but perhaps not as they were meant."""

@@ -125,6 +125,26 @@ def test_other_tables_are_read_as_the_training_s_was(tmp_path: Path, capsys: Cap
     assert np.abs(np.array([each["value"] for each in predictions]) - wanted).mean() < 0.2
 
 
+def test_a_table_without_a_header_is_read_whole(tmp_path: Path, capsys: Capture) -> None:
+    data = table(tmp_path / "t.csv")
+    lines = data.read_text().splitlines()[1:]
+    data.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "run"
+    done = call(capsys, "train", "mlp", "--data", data, "--out", out, *TINY)
+    note = f"ranvier: note: {data}: line 1 is a row like those below it, and no header; "
+    assert done.err.splitlines() == [f"{note}the columns are called column1 to column3"]
+    found = call(capsys, "evaluate", out, "--part", "all", "--json")
+    assert found.json["samples"] == len(lines)
+    (tmp_path / "new.csv").write_text("3,-3\n-3,3\n")
+    found = call(capsys, "predict", out, tmp_path / "new.csv", "--json")
+    assert len(found.json["predictions"]) == 2
+    (tmp_path / "headed").mkdir()
+    headed = trained(capsys, tmp_path / "headed")
+    refused = call(capsys, "predict", headed, tmp_path / "new.csv")
+    assert refused.status == 2
+    assert "new.csv: there is no column 'a', 'b'" in refused.err
+
+
 def test_the_label_of_the_training_is_that_of_other_tables(tmp_path: Path, capsys: Capture) -> None:
     rows = [(n % 2, "yes" if n % 2 else "no", n) for n in range(60)]
     data, out = table(tmp_path / "t.csv", rows), tmp_path / "run"

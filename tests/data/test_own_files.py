@@ -363,10 +363,10 @@ HOW = "which is no finite float32; replace it or leave the row out"
 BAD_CSV: dict[str, tuple[str, str]] = {
     "empty": ("", ": the file is empty; it needs a header and rows"),
     "header only": ("a,b\n", ": there are no rows below the header; add some"),
-    "no header": (
-        "1,2\n3,4\n",
-        ", line 1: the header is missing (all fields are numbers); "
-        "put the columns' names into the first line",
+    "names or numbers": (
+        "7,900,3\n1,20,4\n2,30,9\n",
+        ", line 1: the numbers may be the names of columns, or a row; put a line with the columns' "
+        "names above it, or make a word of one of the names",
     ),
     "no name": ("a,,c\n1,2,3\n", ", line 1: column 2 has no name; name every column"),
     "same names": ("a,b,a\n1,2,3\n", ", line 1: two columns are named 'a'; rename one"),
