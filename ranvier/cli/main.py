@@ -25,6 +25,7 @@ _COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "explain",
     "summary",
     "models",
     "datasets",

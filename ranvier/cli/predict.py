@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from ranvier.cli.inputs import Samples, read_inputs
 from ranvier.cli.options import (
     SOME_FAILED,
     USAGE,
@@ -20,14 +20,9 @@ from ranvier.cli.options import (
     show,
     table,
 )
-from ranvier.data.corpora import MNIST_PREPROCESS
-from ranvier.data.csvfile import read_rows
 from ranvier.data.errors import DataError
-from ranvier.data.images import MNIST_MANNER, SUFFIXES, Manner, picture
 from ranvier.training.model import Model
-from ranvier.training.objective import ONE
 from ranvier.training.saving import load
-from ranvier.wording import counted
 
 _TABLES = (".csv", ".tsv")
 
@@ -59,14 +54,7 @@ def command(
     exit status is then 1, or 2 where there is nothing else.
     """
     model = load(run, engine=engine, **engine_settings(threads))
-    form = model.settings.inputs.get(ONE)
-    if form is None:
-        raise DataError("the network has several inputs; use it from Python")
-    read = _Read()
-    for path in inputs:
-        _read(read, path, model, tuple(form["shape"]), ink)
-    if not read.names and len(read.errors) == 1:
-        raise DataError(next(iter(read.errors.values())))
+    read = read_inputs(model, inputs, ink)
     results = _results(model, run, read) if read.names else []
     for error in read.errors.values():
         say(f"ranvier: {error}")
@@ -77,71 +65,12 @@ def command(
         click.get_current_context().exit(SOME_FAILED if results else USAGE)
 
 
-class _Read:
-    """The name and the array of each sample that the inputs hold, and why others hold none."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.rows: list[np.ndarray] = []
-        self.errors: dict[str, str] = {}
-
-
-def _read(read: _Read, path: Path, model: Model, shape: tuple[int, ...], ink: str) -> None:
-    """Add what an input holds, or the error."""
-    try:
-        if path.suffix.lower() in _TABLES:
-            about = model.settings.about
-            label, features = about.get("label"), about.get("features")
-            numbers = read_rows(path, int(np.prod(shape)), label, features)
-            read.names += [f"{path}:{line}" for line in numbers.lines]
-            read.rows += list(numbers.values.reshape(-1, *shape))
-        elif len(shape) != 3:
-            raise DataError(
-                f"{path}: the network takes rows of {int(np.prod(shape))} numbers, no pictures; "
-                "use a .csv file"
-            )
-        elif path.is_dir():
-            for each in _pictures(path):
-                _read(read, each, model, shape, ink)
-        else:
-            seen = _manner(model)
-            pixels = picture(path, shape, centre=seen.centred, ink=ink, paper=seen.paper)
-            read.names.append(str(path))
-            read.rows.append(pixels)
-    except DataError as error:
-        read.errors[str(path)] = str(error)
-
-
-def _pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder and the folders below it, by name; others are counted."""
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    )
-    found = [path for path in files if path.suffix.lower() in SUFFIXES]
-    if not found:
-        raise DataError(f"{folder}: the folder holds no pictures; put some there")
-    if others := len(files) - len(found):
-        skipped = counted(others, "file that is no picture", "files that are no pictures")
-        say(f"{folder}: skipped {skipped}")
-    return found
-
-
-def _results(model: Model, run: Path, read: _Read) -> list[dict[str, Any]]:
+def _results(model: Model, run: Path, read: Samples) -> list[dict[str, Any]]:
     found = model.predict(np.stack(read.rows))
     if isinstance(found, dict):
         raise DataError(f"{run} has several outputs; use it from Python")
     pairs = zip(read.names, found, strict=True)
     return [_result(name, values, model.classes) for name, values in pairs]
-
-
-def _manner(model: Model) -> Manner:
-    """How the pictures were made that the network has learnt from, as far as is known."""
-    known = model.settings.about.get("pictures")
-    if isinstance(known, Mapping):
-        return Manner(known.get("paper"), bool(known.get("centred")))
-    return MNIST_MANNER if model.preprocess == MNIST_PREPROCESS else Manner()
 
 
 def _result(name: str, values: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:

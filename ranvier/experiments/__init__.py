@@ -1,7 +1,9 @@
 """Experiments: claims of the field's introductory lecture, run, measured, drawn and judged.
 
 ```python
-found = rv.experiments.run("sgd", quick=True)
+from ranvier import experiments
+
+found = experiments.run("sgd", quick=True)
 found.holds          # the verdict
 found.plot()         # matplotlib axes, where matplotlib is installed
 ```

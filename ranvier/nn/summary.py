@@ -123,7 +123,7 @@ def summarize(net: Module, *inputs: Tensor | Sequence[int], seed: int = 0) -> Su
 
 def multiply_adds(roots: Iterable[Tensor], stops: Iterable[Tensor] = ()) -> int:
     """Return the multiply-adds of all products and convolutions between `stops` and `roots`."""
-    return sum(_cost(tensor) for tensor in _between(list(roots), set(stops)))
+    return sum(_cost(tensor) for tensor in between(list(roots), set(stops)))
 
 
 def _layer(call: CallRecord, counted: set[State], trained: set[Any]) -> Layer:
@@ -141,7 +141,7 @@ def _layer(call: CallRecord, counted: set[State], trained: set[Any]) -> Layer:
     )
 
 
-def _between(roots: list[Tensor], stops: set[Tensor]) -> list[Tensor]:
+def between(roots: list[Tensor], stops: set[Tensor]) -> list[Tensor]:
     """The tensors that the roots depend on, up to the stops, which are left out."""
     seen = set(stops)
     found, left = [], [root for root in roots if root not in seen]

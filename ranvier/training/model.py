@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ranvier import optim
 from ranvier.data.errors import DataError
@@ -48,6 +48,9 @@ from ranvier.training.progress import progress as shown_progress
 from ranvier.training.run import RunFolder
 from ranvier.training.settings import Settings
 from ranvier.wording import counted
+
+if TYPE_CHECKING:
+    from ranvier.explain.explanation import Explanation
 
 BATCH_SIZE = 32
 EVALUATION_BATCH = 128
@@ -298,6 +301,16 @@ class Model(Guided):
         from ranvier.training.reporting import write_report
 
         return write_report(self, data, path, title=title)
+
+    def explain(self, inputs: Any, target: Any = None) -> Explanation:
+        """Return every number of one sample's way through the network, forward and backward.
+
+        inputs: one sample, without a batch axis; target: its target, or None where the network
+        gives back its inputs. See `ranvier.explain.Explanation`; `.write("page.html")` draws it.
+        """
+        from ranvier.explain.explanation import explain
+
+        return explain(self, inputs, target)
 
     def summary(self, *shapes: Sequence[int]) -> Summary:
         """Return layers, shapes, parameters, multiply-adds and memory; print it to read it.

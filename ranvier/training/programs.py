@@ -64,8 +64,8 @@ def training_program(learner: Learner, feed: Feed) -> Program:
         raise InputError("the network has no parameters to train; unfreeze some, or add layers")
     with trace(True, seed, optimizer.step, batch.weights) as t:
         x = preprocessed(batch.inputs, learner.preprocess)
-        found = _apply(learner.net, x)
-        sums = objective.sums(found, _targets(batch, x, found), batch.weights)
+        found = apply_net(learner.net, x)
+        sums = objective.sums(found, targets_of(batch, x, found), batch.weights)
     outputs = dict(sums)
     loss = objective.mean_loss(sums)
     if objective.penalties:
@@ -84,8 +84,8 @@ def evaluation_program(learner: Learner, feed: Feed) -> Program:
     batch = feed.batch()
     with trace(False, weights=batch.weights):
         x = preprocessed(batch.inputs, learner.preprocess)
-        found = _apply(learner.net, x)
-        targets = _targets(batch, x, found)
+        found = apply_net(learner.net, x)
+        targets = targets_of(batch, x, found)
         outputs = learner.objective.sums(found, targets, batch.weights)
     if learner.objective.needs_predictions:
         outputs |= _named(PREDICTION, learner.objective.measured(found))
@@ -97,7 +97,7 @@ def prediction_program(learner: Learner, feed: Feed, logits: bool) -> Program:
     """Return the step that predicts a batch, before the loss's link with `logits`."""
     batch = feed.batch()
     with trace(False):
-        found = _apply(learner.net, preprocessed(batch.inputs, learner.preprocess))
+        found = apply_net(learner.net, preprocessed(batch.inputs, learner.preprocess))
         shown = by_name(found) if logits else learner.objective.linked(found)
     placeholders = {name: t for name, t in batch.placeholders.items() if t is not batch.weights}
     return learner.compile(placeholders, _named(PREDICTION, shown))
@@ -113,7 +113,7 @@ def build(
     """
     with trace(False, seed) as t:
         t.drawing, t.calls = drawing, []
-        outputs = _apply(learner.net, preprocessed(example, learner.preprocess))
+        outputs = apply_net(learner.net, preprocessed(example, learner.preprocess))
     return {name: output.shape for name, output in by_name(outputs).items()}, t.calls
 
 
@@ -147,7 +147,7 @@ def of_kind(wanted: str, outputs: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _apply(net: Module, inputs: Tensors) -> Tensors:
+def apply_net(net: Module, inputs: Tensors) -> Tensors:
     """Call the network; several inputs go to its arguments of the same names."""
     outputs: Tensors = net(**inputs) if isinstance(inputs, Mapping) else net(inputs)
     wrong = [x for x in by_name(outputs).values() if not isinstance(x, Tensor)]
@@ -159,7 +159,7 @@ def _apply(net: Module, inputs: Tensors) -> Tensors:
     return outputs
 
 
-def _targets(batch: Batch, inputs: Tensors, outputs: Tensors) -> Tensors:
+def targets_of(batch: Batch, inputs: Tensors, outputs: Tensors) -> Tensors:
     """The batch's targets; where there are none, the inputs in the shape of the output."""
     if batch.targets is not None:
         return batch.targets
