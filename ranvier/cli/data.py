@@ -32,6 +32,8 @@ def load_data(
         known = ", ".join(registry.names())
         name = given or "(nothing)"
         raise DataError(f"{name}: no dataset and no file of that name; datasets are {known}")
+    if (label is not None or regression) and not is_table(given):
+        raise DataError(f"--label and --regression are for tables; {given} is none")
     found = from_path(given, label=label, regression=regression, features=features)
     for note in _said(found):
         say(f"{given}: {note}")

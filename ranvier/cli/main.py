@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from ranvier import __version__
+from ranvier.cli.errors import in_options
 from ranvier.cli.streams import mend_streams
 from ranvier.data.errors import DataWarning
 from ranvier.errors import NonFiniteError, RanvierError, bounded
@@ -97,9 +98,9 @@ def _run(given: list[str]) -> int:
     except click.ClickException as error:
         return _fail(given, _usage(error), 2)
     except NonFiniteError as error:
-        return _fail(given, str(error), 1)
+        return _fail(given, in_options(error), 1)
     except RanvierError as error:
-        return _fail(given, str(error), 2)
+        return _fail(given, in_options(error), 2)
     except (KeyboardInterrupt, click.Abort):
         return _fail(given, "interrupted", INTERRUPTED)
     except SystemExit:  # click ends so where the reader of our output has had enough

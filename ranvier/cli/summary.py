@@ -10,6 +10,7 @@ import click
 from ranvier import models
 from ranvier.cli.options import json_option, settings, show
 from ranvier.errors import InputError
+from ranvier.models.prepare import chosen
 from ranvier.nn.summary import Summary, summarize
 from ranvier.training.run import CONFIG
 from ranvier.training.saving import load
@@ -50,11 +51,15 @@ def command(
 
 
 def _of_recipe(
-    name: str, shape: str | None, outputs: int | None, chosen: dict[str, object]
+    name: str, shape: str | None, outputs: int | None, asked: dict[str, object]
 ) -> Summary:
     recipe = models.get(name)
     sample = recipe.bench.shape if shape is None else _shape(shape)
-    net = recipe.network(sample, outputs or recipe.bench.outputs, **chosen)
+    count = outputs or recipe.bench.outputs
+    for key, value in asked.items():
+        with chosen(key):
+            recipe.network(sample, count, **{key: value})
+    net = recipe.network(sample, count, **asked)
     return summarize(net, (1, *sample))
 
 

@@ -22,7 +22,7 @@ from ranvier.cli.options import (
     settings,
     show,
 )
-from ranvier.models.prepare import Choices, Prepared, digest, prepare
+from ranvier.models.prepare import Choices, Prepared, chosen, digest, prepare
 from ranvier.training.callbacks import BestWeights, Callback, Convergence, EarlyStopping, TimeBudget
 from ranvier.training.history import History
 from ranvier.training.reporting import write_report
@@ -31,17 +31,21 @@ from ranvier.wording import counted, duration
 
 RUNS = Path("runs")
 
+_MOST = (1 << 31) - 1
+
 
 @click.command("train")
 @click.argument("model")
 @data_options
 @click.option(
     "--epochs",
-    type=click.IntRange(1),
+    type=click.IntRange(1, _MOST),
     help="How many times the training set is visited; the model's by default.",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1), help="Samples in each step; the model's by default."
+    "--batch-size",
+    type=click.IntRange(1, _MOST),
+    help="Samples in each step; the model's by default.",
 )
 @click.option(
     "--optimizer",
@@ -51,7 +55,7 @@ RUNS = Path("runs")
 @click.option(
     "--learning-rate", type=float, help="The largest that it becomes; the model's by default."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder; new by default.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run folder.")
 @click.option(
@@ -103,16 +107,16 @@ def command(
     recipe = models.get(model)
     run = RunFolder(out if out is not None else _folder(model, resume))
     run.check(resume)
-    chosen = settings(pairs)
+    asked = settings(pairs)
     named = recipe.dataset if data is None else data
     dataset = load_data(named, label, regression)
-    choices = Choices(epochs, batch_size, optimizer, learning_rate, chosen, engine, threads)
+    choices = Choices(epochs, batch_size, optimizer, learning_rate, asked, engine, threads)
     ready = prepare(recipe, dataset, choices)
     about = {
         "model": model,
         **description(named, dataset, label, regression),
         "digest": digest(ready.data),
-        "settings": chosen,
+        "settings": asked,
     }
     if not quiet:
         say(_announcement(recipe, ready))
@@ -167,14 +171,16 @@ def _callbacks(
 ) -> list[Callback]:
     found: list[Callback] = []
     if tolerance is not None:
-        found.append(Convergence(tolerance))
+        with chosen("tolerance"):
+            found.append(Convergence(tolerance))
     epochs = ready.patience if patience is None else patience
     if epochs is not None:
         found.append(EarlyStopping(patience=epochs))
     if ready.patience is not None:
         found.append(BestWeights())
     if minutes is not None:
-        found.append(TimeBudget(minutes))
+        with chosen("minutes"):
+            found.append(TimeBudget(minutes))
     return found
 
 

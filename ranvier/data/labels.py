@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ranvier.data.errors import DataError
+from ranvier.data.known import known_classes
 from ranvier.data.source import Array
 
 _MOST = 1 << 16
@@ -46,7 +47,9 @@ def is_whole(text: str) -> bool:
 
 
 def numbered_classes(labels: Array, name: str) -> tuple[str, ...]:
-    """Return the names "0", "1", … up to the largest label of the training set.
+    """Return the names of the classes that the labels of the training set number.
+
+    These are "0", "1", … up to the largest label, unless the data set is a known one.
 
     Raises DataError for a label that is no class number, and for fewer than two classes.
     """
@@ -56,7 +59,8 @@ def numbered_classes(labels: Array, name: str) -> tuple[str, ...]:
             f"{name}: the label of row {bad[0]} is {labels[bad[0]]}; number the classes from 0"
         )
     check_classes([str(label) for label in np.unique(labels)], name)
-    return tuple(str(number) for number in range(int(labels.max()) + 1))
+    count = int(labels.max()) + 1
+    return known_classes(labels) or tuple(str(number) for number in range(count))
 
 
 def check_range(labels: Array, count: int, name: str) -> None:

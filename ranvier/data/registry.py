@@ -14,6 +14,7 @@ from ranvier.data.download import Checksum, Progress, data_folder, download, ver
 from ranvier.data.errors import DataError
 from ranvier.data.folders import read_picture_folder
 from ranvier.data.idx import idx_file, read_part
+from ranvier.data.known import FASHION_CLASSES
 from ranvier.data.source import Dataset, Split, split_off
 from ranvier.guidance.calls import explained
 from ranvier.guidance.names import missing_names
@@ -92,10 +93,7 @@ class FashionMnist(Source):
     validation: int = _VALIDATION
     name: str = "fashion-mnist"
     summary: str = "articles of clothing, 10 classes, 28x28x1, 60,000 + 10,000"
-    classes: tuple[str, ...] = (
-        "T-shirt/top", "trouser", "pullover", "dress", "coat",
-        "sandal", "shirt", "sneaker", "bag", "ankle boot",
-    )  # fmt: skip
+    classes: tuple[str, ...] = FASHION_CLASSES
 
     def where(self, root: Path) -> tuple[bool, str]:
         folder = self._folder(root)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import field, replace
 from typing import Any
 
@@ -45,6 +46,27 @@ class Choices:
     threads: int | None = None
 
 
+class ChoiceError(InputError):
+    """A choice that does not fit.
+
+    choice: the field of `Choices`, or the key of its settings. within: whether something inside
+    its value is to blame, as with the configuration of a schedule.
+    """
+
+    def __init__(self, choice: str, message: str, within: bool = False) -> None:
+        super().__init__(message)
+        self.choice, self.within = choice, within
+
+
+@contextmanager
+def chosen(choice: str, value: Any = None) -> Iterator[None]:
+    """Say of errors in the block which choice they come from."""
+    try:
+        yield
+    except InputError as error:
+        raise ChoiceError(choice, str(error), isinstance(value, Mapping)) from None
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A model with the data and the numbers that `fit` takes.
@@ -74,9 +96,9 @@ class _Plan:
 def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
     """Return the recipe's model for a dataset; InputError for a choice that does not fit."""
     dataset = for_recipe(recipe, data)
-    for name, value in (("epochs", choices.epochs), ("batch size", choices.batch_size)):
+    for name, value in (("epochs", choices.epochs), ("batch_size", choices.batch_size)):
         if value is not None and value < 1:
-            raise InputError(f"the {name} is {value}; use 1 or more")
+            raise ChoiceError(name, f"{name} is {value}; use 1 or more")
     options, regularizers, arguments = _sorted(recipe, choices.settings)
     inputs = dataset.train.inputs
     if isinstance(inputs, Mapping) or inputs.dtype.kind not in "fiub":
@@ -89,8 +111,12 @@ def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
     plan = _plan(recipe, choices, len(dataset.train))
     loss, metrics = _judged_by(recipe, dataset)
     given: dict[str, Any] = {} if choices.threads is None else {"threads": choices.threads}
+    outputs = outputs_for(dataset)
+    for name, value in options.items():  # alone, to know which one does not fit
+        with chosen(name):
+            recipe.network(shape, outputs, **{name: value})
     model = Model(
-        recipe.network(shape, outputs_for(dataset), **options),
+        recipe.network(shape, outputs, **options),
         loss,
         _chosen(plan.optimizer, choices, arguments),
         metrics,
@@ -190,10 +216,11 @@ def _sorted(
         if rest and kind == "optimizer":
             arguments[rest] = value
         elif key in _REGULARIZERS:
-            if key == "dilution":
-                dilution = Dilution(value)
-            else:
-                penalties.append((L1 if key == "l1" else L2)(value))
+            with chosen(key):
+                if key == "dilution":
+                    dilution = Dilution(value)
+                else:
+                    penalties.append((L1 if key == "l1" else L2)(value))
         elif key in recipe.options:
             options[key] = value
         else:
@@ -204,11 +231,17 @@ def _sorted(
 
 def _chosen(own: Optimizer, choices: Choices, arguments: Mapping[str, Any]) -> Optimizer:
     """The recipe's own optimizer or another one, with the rate and arguments that are asked for."""
-    made = optim.get(choices.optimizer) if choices.optimizer else own
-    config = made.config()
+    with chosen("optimizer"):
+        made = optim.get(choices.optimizer) if choices.optimizer else own
     if choices.learning_rate is not None:
+        config = made.config()
         config["learning_rate"] = _scaled(config["learning_rate"], choices.learning_rate)
-    return Optimizer.from_config({**config, **arguments})
+        with chosen("learning_rate"):
+            made = Optimizer.from_config(config)
+    for key, value in arguments.items():
+        with chosen(f"optimizer.{key}", value):
+            made = Optimizer.from_config({**made.config(), key: value})
+    return made
 
 
 def _scaled(schedule: Any, rate: float) -> Any:

@@ -77,7 +77,7 @@ class Recipe:
         for name, value in options.items():
             if name not in self.options:
                 known = ", ".join(self.options) or "none"
-                raise InputError(f"{self.name} has no option {name!r}; its options are: {known}")
+                raise InputError(f"{self.name} has no setting {name!r}; there are: {known}")
             _check_option(f"{self.name}: {name}", value, self.options[name])
         for what, size in (("numbers a sample", math.prod(shape)), ("outputs", outputs)):
             if size >= _MOST:

@@ -203,7 +203,7 @@ class TimeBudget(Callback):
 
     def __init__(self, minutes: float) -> None:
         if not minutes > 0:
-            raise InputError(f"TimeBudget: {minutes} minutes; use more than 0")
+            raise InputError(f"TimeBudget: minutes is {minutes}; use more than 0")
         self.minutes = minutes
 
     def on_steps(self, training: Training) -> None:

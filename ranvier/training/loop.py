@@ -23,6 +23,7 @@ from ranvier.training.pace import Pace
 from ranvier.training.programs import LEARNING_RATE, PENALTY
 from ranvier.training.progress import Progress
 from ranvier.training.run import Checkpoint, RunFolder
+from ranvier.wording import counted
 
 CHECKPOINT_SECONDS = 10.0
 """A checkpoint is written after each epoch, and after so many seconds within one."""
@@ -148,6 +149,8 @@ class Training:
         """
         with Interrupts() as interrupts, self._progress:
             self._progress.begin(self.feed, self.epochs, self.epoch, self.position)
+            if self._stopping or self.epoch >= self.epochs:
+                self._progress.nothing_left(self._why_finished())
             for callback in self._callbacks:
                 callback.on_start(self)
             if self._run is not None and not self.history and not self.position:
@@ -161,6 +164,13 @@ class Training:
             if self._run is not None:
                 self._run.save_weights(self.net.weights, self.epoch, self.position)
         return self.history
+
+    def _why_finished(self) -> str:
+        """A sentence on a resumed run that has nothing left to do."""
+        done = counted(self.epoch, "epoch")
+        if self.history.stopped:
+            return f"the run ended after {done}: {self.history.stopped}; nothing is left to train"
+        return f"the run has its {done} already; nothing is left to train but with more epochs"
 
     def _run_epoch(self, interrupts: Interrupts) -> None:
         started, done = perf_counter(), 0

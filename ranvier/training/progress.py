@@ -42,6 +42,9 @@ class Progress:
     def begin(self, feed: Feed, epochs: int, epoch: int, position: int) -> None:
         """Told once: the feed, how many epochs there will be, and where training starts."""
 
+    def nothing_left(self, text: str) -> None:
+        """Told after `begin` where a resumed run is finished, with a sentence that says so."""
+
     def advance(self, steps: int, samples: int, measured: Mapping[str, float]) -> None:
         """Told after each call: what it did, and the epoch's averages so far."""
 
@@ -95,6 +98,9 @@ class Bar(Progress):
         )
         self._since = perf_counter()
 
+    def nothing_left(self, text: str) -> None:
+        self._bar.console.print(text, highlight=False)
+
     def advance(self, steps: int, samples: int, measured: Mapping[str, float]) -> None:
         self._samples += samples
         rate = self._samples / max(perf_counter() - self._since, 1e-9)
@@ -139,6 +145,9 @@ class Notebook(Progress):
         self._since = perf_counter()
         self._show("compiling")
 
+    def nothing_left(self, text: str) -> None:
+        self._lines.append(text)
+
     def advance(self, steps: int, samples: int, measured: Mapping[str, float]) -> None:
         self._done += steps
         self._samples += samples
@@ -180,6 +189,9 @@ class Lines(Progress):
     def begin(self, feed: Feed, epochs: int, epoch: int, position: int) -> None:
         self._epochs = epochs
         self._since = perf_counter()
+
+    def nothing_left(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
     def finish_epoch(self, record: Mapping[str, Any]) -> None:
         seconds, self._since = perf_counter() - self._since, perf_counter()

@@ -43,6 +43,8 @@ FILES = frozenset((CONFIG, WEIGHTS, STATE, HISTORY, TIMINGS, REPORT))
 
 _FREE = ("epochs", "version")
 """Settings in which a resumed run may differ from its beginning."""
+_ASKED = ("training", "about")
+"""Where the settings stand that others follow from."""
 
 
 @dataclass
@@ -134,6 +136,25 @@ _FACTS: dict[str, Callable[[Any], bool]] = {
 """What a checkpoint holds beside arrays, and whether a value is of that kind."""
 
 
+class TakenError(RunError):
+    """A run folder that is to be new holds something already."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} exists already; resume it, choose another folder, or delete it")
+        self.folder = folder
+
+
+class OtherSettingsError(RunError):
+    """A run cannot be resumed with another value of the setting `key`, such as training.seed."""
+
+    def __init__(self, folder: Path, key: str, old: Any, new: Any) -> None:
+        super().__init__(
+            f"{folder} was begun with {key} = {json.dumps(old)}, not {json.dumps(new)}; "
+            "resume with the same settings, or choose another folder"
+        )
+        self.folder, self.key, self.old, self.new = folder, key, old, new
+
+
 class RunFolder:
     """A folder that one run writes to; see the module.
 
@@ -168,9 +189,7 @@ class RunFolder:
         if not self._taken():
             return
         if not resume:
-            raise RunError(
-                f"{self.path} exists already; resume it, choose another folder, or delete it"
-            )
+            raise TakenError(self.path)
         if not (self.path / STATE).exists():
             self._require_run()
             self._require_untrained()
@@ -296,11 +315,7 @@ class RunFolder:
     def _compare(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         found = _difference("", before, now)
         if found is not None:
-            key, old, new = found
-            raise RunError(
-                f"{self.path} was begun with {key} = {json.dumps(old)}, not {json.dumps(new)}; "
-                "resume with the same settings, or choose another folder"
-            )
+            raise OtherSettingsError(self.path, *found)
 
 
 def _timing(line: bytes) -> dict[str, Any] | None:
@@ -331,12 +346,20 @@ def _left_behind(name: str) -> bool:
     return name == LOCK or (begun and name.endswith(".tmp"))
 
 
+def _are_parts(value: Any) -> bool:
+    """Whether a setting is a list of others, and no list of numbers that is one setting."""
+    return isinstance(value, list | tuple) and any(isinstance(each, Mapping) for each in value)
+
+
 def _difference(path: str, old: Any, new: Any) -> tuple[str, Any, Any] | None:
-    """The first place where two settings differ in what a resumed run must keep."""
+    """The first place where two settings differ in what a resumed run must keep.
+
+    What was asked for comes before what has been made of it.
+    """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        keys = [*old, *(key for key in new if key not in old)]
+        keys = sorted({**old, **new}, key=lambda key: key not in _ASKED)
         pairs = [(key, old.get(key), new.get(key)) for key in keys if key not in _FREE]
-    elif isinstance(old, list) and isinstance(new, list | tuple) and len(old) == len(new):
+    elif _are_parts(old) and _are_parts(new) and len(old) == len(new):
         pairs = [(str(i), a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
     else:
         return None if old == new else (path, old, new)

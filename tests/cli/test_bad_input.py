@@ -127,7 +127,7 @@ def test_data(tmp_path: Path, capsys: Capture, make: Callable[[Path], tuple[Path
         (("--set", 'hidden="x"'), ("hidden",)),
         (("--set", "hidden=[8.5]"), ("hidden is [8.5]", "whole numbers")),
         (("--set", "hidden=[true]"), ("hidden is [True]", "whole numbers")),
-        (("--set", "l2=1" + "0" * 400), ("l2: strength is 1000", "use a finite number")),
+        (("--set", "l2=1" + "0" * 400), ("--set l2 is 1000", "use a finite number")),
         (("--set", "optimizer.beta1=[1]"), ("beta1 is [1]", "a number")),
         (("--set", "optimizer.beta1=null"), ("beta1 is None", "a number")),
         (("--set", "optimizer.momentum=0.5"), ("adam has no argument 'momentum'", "beta1")),
@@ -215,7 +215,7 @@ def test_resuming_with_other_settings(tmp_path: Path, capsys: Capture) -> None:
     run = trained(capsys, tmp_path)
     before = contents(run)
     given = ("train", "mlp", "--data", tmp_path / "t.csv", "--out", run, *TINY, "--resume")
-    refused(call(capsys, *given, "--seed", "5"), str(run), "training.seed", "5")
+    refused(call(capsys, *given, "--seed", "5"), str(run), "--seed 0, not 5")
     refused(call(capsys, *given, "--set", "l2=0.5"), str(run), "l2")
     table(tmp_path / "t.csv", [(n, -n, n % 2) for n in range(60)])
     refused(call(capsys, *given), str(run))
@@ -333,3 +333,93 @@ def test_evaluating_on_other_classes(tmp_path: Path, capsys: Capture) -> None:
     refused(call(capsys, "evaluate", run, "--data", other), "maybe", "yes")
     some = [(n, -n, "yes" if n % 2 else "maybe") for n in range(20)]
     refused(call(capsys, "evaluate", run, "--data", table(tmp_path / "o.csv", some)), "maybe")
+
+
+# ---------------------------------------------------------------- in the words of the options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--tolerance", "-1"), "--tolerance is -1.0; use 0 or more"),
+        (("--max-minutes", "0"), "--max-minutes is 0.0; use more than 0"),
+        (("--learning-rate", "-1"), "--learning-rate is -1.0; use a finite number, 0 or more"),
+        (("--optimizer", "adamm"), "--optimizer: there is no 'adamm' here; "),
+        (("--set", "l2=-1"), "--set l2 is -1; use a finite number, 0 or more"),
+        (("--set", "dilution=2"), "--set dilution is 2; use a number in [0, 0.998]"),
+        (("--set", "dropout=2"), "--set dropout is 2; use a number in [0, 0.998]"),
+        (("--set", "hidden=[0]"), "--set hidden is [0]; use a list of whole numbers"),
+        (("--set", "optimizer.beta1=3"), "--set optimizer.beta1 is 3; use a number"),
+        (
+            ("--optimizer", "adam", "--set", "optimizer.epsilon=1e-8", "--set", "optimizer.beta=1"),
+            "--set optimizer.beta: adam has no argument 'beta'; it has learning_rate",
+        ),
+        (("--seed", str(1 << 63)), "Invalid value for '--seed'"),
+        (("--epochs", str(1 << 40)), "Invalid value for '--epochs'"),
+        (("--batch-size", str(1 << 70)), "Invalid value for '--batch-size'"),
+    ],
+)
+def test_errors_speak_of_options(
+    tmp_path: Path, capsys: Capture, arguments: tuple[str, ...], said: str
+) -> None:
+    data = table(tmp_path / "t.csv")
+    given = ("train", "mlp", "--data", data, "--out", tmp_path / "run", "--quiet", *arguments)
+    done = call(capsys, *given)
+    refused(done)
+    assert done.err.startswith(f"ranvier: {said}"), done.err
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize("option", [("--label", "a"), ("--regression",)])
+def test_options_for_tables_and_other_data(
+    tmp_path: Path, capsys: Capture, command: str, option: tuple[str, ...]
+) -> None:
+    run, data = trained(capsys, tmp_path), digits(tmp_path / "data")
+    first = ("train", "mlp", "--out", tmp_path / "new") if command == "train" else (command, run)
+    done = call(capsys, *first, "--data", data, *option)
+    refused(done, f"--label and --regression are for tables; {data} is none")
+
+
+def test_a_run_that_differs_says_which_option_does(tmp_path: Path, capsys: Capture) -> None:
+    run, data = trained(capsys, tmp_path), tmp_path / "t.csv"
+    end = "; resume with the same options, or pass another --out"
+    given = ("train", "mlp", "--data", data, "--out", run, *TINY, "--resume")
+    for options, said in (
+        (("--seed", "5"), f"--seed 0, not 5{end}"),
+        (("--batch-size", "7"), f"--batch-size 16, not 7{end}"),
+        (("--learning-rate", "7"), f"--learning-rate 0.0005, not 7.0{end}"),
+        (("--optimizer", "sgd"), f"--optimizer adam, not sgd{end}"),
+        (("--engine", "reference"), f"--engine native, not reference{end}"),
+        (("--set", "l2=0.5"), f"--set l2 none, not 0.5{end}"),
+        (("--set", "hidden=[9]"), f"--set hidden [8], not [9]{end}"),
+    ):
+        done = call(capsys, *given, *options)
+        refused(done, f"{run} was begun with {said}")
+    refused(call(capsys, "train", "small", *given[2:]), f"MODEL mlp, not small{end}")
+    refused(call(capsys, *given[:-1]), f"{run} exists already; pass --resume or another --out")
+    table(data, [(n, -n, "yes" if n % 2 else "no") for n in range(60)])
+    refused(call(capsys, *given), "the data have changed since", "another --out")
+
+
+def test_a_schedule_that_was_made_for_other_epochs(tmp_path: Path, capsys: Capture) -> None:
+    """The steps of a schedule follow from three things that are options."""
+    data, run = digits(tmp_path / "data", train=6000), tmp_path / "run"
+    given = ("train", "mlp", "--data", data, "--out", run, *TINY)
+    assert call(capsys, *given).status == 0
+    done = call(capsys, *given, "--epochs", "3", "--resume")
+    steps = -(-5400 // 16)
+    said = "a schedule for as many steps as --epochs, --batch-size and the data then gave"
+    refused(done, f"{run} was begun with {said}, {2 * steps}, not {3 * steps}; give the same")
+
+
+def test_a_loss_that_becomes_infinite(tmp_path: Path, capsys: Capture) -> None:
+    data = table(tmp_path / "t.csv")
+    given = ("train", "mlp", "--data", data, "--out", tmp_path / "run", *TINY)
+    done = call(capsys, *given, "--learning-rate", "1e30")
+    assert done.status == 1
+    assert "see --learning-rate and --set optimizer.clip_norm=1" in done.err
+
+
+def test_settings_of_a_summary(capsys: Capture) -> None:
+    refused(call(capsys, "summary", "lenet5", "--set", "dropout=3"), "--set dropout is 3; use")
+    refused(call(capsys, "summary", "mlp", "--set", "l2=3"), "mlp has no setting 'l2'")

@@ -246,6 +246,19 @@ def test_resuming_and_going_further(tmp_path: Path, capsys: Capture) -> None:
     assert before == {name: (run / name).read_bytes() for name in FILES}
 
 
+def test_resuming_what_is_finished_says_so(tmp_path: Path, capsys: Capture) -> None:
+    run = trained(capsys, tmp_path)
+    again = ("train", "mlp", "--data", tmp_path / "t.csv", "--out", run, *TINY[:-1], "--resume")
+    said = call(capsys, *again).err.splitlines()
+    assert said[1:] == [
+        "the run has its 2 epochs already; nothing is left to train but with more epochs"
+    ]
+    stopped = ("train", "mlp", "--data", tmp_path / "t.csv", "--out", tmp_path / "stopped")
+    stopped += ("--epochs", "9", "--tolerance", "10")
+    assert "nothing is left" not in call(capsys, *stopped).err
+    assert "the run ended after 2 epochs: converged" in call(capsys, *stopped, "--resume").err
+
+
 def test_ways_to_stop(tmp_path: Path, capsys: Capture) -> None:
     data = table(tmp_path / "t.csv")
     given = ("train", "mlp", "--data", data, "--set", "hidden=[8]", "--quiet", "--json")

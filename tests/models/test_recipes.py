@@ -117,7 +117,7 @@ def test_settings_that_there_are_not(settings: dict[str, Any], message: str) -> 
 def test_unknown_models_and_options() -> None:
     with pytest.raises(InputError, match="there is no model 'lenet'; use 'lenet5'"):
         models.get("lenet")
-    with pytest.raises(InputError, match="mlp has no option 'width'; its options are: hidden"):
+    with pytest.raises(InputError, match="mlp has no setting 'width'; there are: hidden"):
         models.get("mlp").network((4,), 2, width=3)
 
 

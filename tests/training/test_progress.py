@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -152,3 +153,21 @@ def test_calls_take_about_as_long_as_wanted() -> None:
     assert pace.steps(7) == 7
     pace.took(250, 100.0)
     assert pace.steps(10_000) == 1
+
+
+def test_a_finished_run_says_so_in_every_form(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = "the run has its 1 epoch already; nothing is left to train but with more epochs"
+    classifier().fit(X, Y, epochs=1, out=tmp_path / "run")
+    classifier().fit(X, Y, epochs=1, out=tmp_path / "run", resume=True, progress=True)
+    assert capsys.readouterr().err == f"{said}\n"
+    screen = _Terminal()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", screen)
+        patched.setenv("COLUMNS", "150")
+        classifier().fit(X, Y, epochs=1, out=tmp_path / "run", resume=True)
+    assert said in screen.getvalue()
+    handles = notebook(monkeypatch)
+    classifier().fit(X, Y, epochs=1, out=tmp_path / "run", resume=True)
+    assert handles[0].shown[-1] == said
