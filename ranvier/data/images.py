@@ -78,7 +78,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
     try:
         with file, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused here instead
+            warnings.simplefilter("ignore")  # of what Pillow puts up with, or is refused here
             image = Image.open(file, formats=_FORMATS)
             if image.width * image.height > _MOST_PIXELS:
                 raise Image.DecompressionBombError

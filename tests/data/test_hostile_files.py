@@ -242,6 +242,18 @@ def test_no_decoder_starts_a_program(
         read_image(path)
 
 
+def test_a_picture_that_is_cut_off_gives_an_error_and_no_warnings(tmp_path: Path) -> None:
+    from PIL import Image
+
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.zeros((9, 9, 4), np.uint8)).save(path)
+    content = path.read_bytes()
+    for length in range(0, len(content) - 1, 5):
+        path.write_bytes(content[:length])
+        with pytest.raises(DataError, match=r"a\.tif: "):
+            read_image(path)
+
+
 def test_large_pictures_are_converted_in_bands(tmp_path: Path) -> None:
     """The bands meet, of every kind of pixel, and a palette of greys is seen in all of them."""
     from PIL import Image
