@@ -9,7 +9,9 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as "12.3 s", "5 min 20 s" or "3 h 12 min"."""
+    """Return a time as "4.5 ms", "12.3 s", "5 min 20 s" or "3 h 12 min"."""
+    if seconds < 0.1:
+        return f"{1000 * seconds:.1f} ms"
     if seconds < 100:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -14,6 +14,7 @@ from ranvier.errors import InputError
 from ranvier.guidance.calls import explain
 from ranvier.guidance.values import meant
 from ranvier.training.history import Record
+from ranvier.wording import counted
 
 if TYPE_CHECKING:
     from ranvier.training.loop import Training
@@ -151,7 +152,7 @@ class EarlyStopping(Watching):
 
     def on_epoch(self, training: Training, record: Record) -> None:
         if not self.improved(record) and record["epoch"] - self.best_epoch >= self.patience:
-            training.stop(f"{self.monitor} has not improved for {self.patience} epochs")
+            training.stop(f"{self.monitor} has not improved for {counted(self.patience, 'epoch')}")
 
 
 class BestWeights(Watching):
@@ -208,7 +209,7 @@ class TimeBudget(Callback):
 
     def on_steps(self, training: Training) -> None:
         if training.elapsed >= 60 * self.minutes:
-            training.stop(f"the {self.minutes:g} minutes are over", final=False)
+            training.stop(f"{self.minutes:g} min are over", final=False)
 
 
 explain(globals())

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from ranvier.training.feeds import Feed
-from ranvier.training.programs import LEARNING_RATE
+from ranvier.training.programs import LEARNING_RATE, PENALTY
 from ranvier.wording import counted, duration
+
+_Quantity: TypeAlias = "tuple[str, ...]"
+"""The texts of a quantity, the fullest first: "loss 0.27 (val. 0.10)", "loss (val. 0.10)"."""
 
 _VALIDATION = "validation_"
 _COLUMNS, _NOTEBOOK_COLUMNS = 80, 110
@@ -225,32 +229,41 @@ def _epoch_line(record: Mapping[str, Any], epochs: int, seconds: float | None = 
     return _fitting(f"epoch {record['epoch']}/{epochs}", _spread(record), end)
 
 
-def _fitting(start: str, parts: Sequence[str], end: str, width: int = _COLUMNS) -> str:
-    """A line of at most so many columns; parts that do not fit are left out, which dots show."""
-    line, left_out = start, ""
-    for part in parts:
-        if len(line) + len(part) + len(end) + len("  ") + len(" …") <= width:
-            line += f"  {part}"
-        else:
-            left_out = " …"
-    return line + left_out + end
+def _fitting(start: str, parts: Sequence[_Quantity], end: str, width: int = _COLUMNS) -> str:
+    """A line of at most so many columns; quantities that do not fit are left out, as dots show.
+
+    The shorter texts are taken where more quantities fit with them.
+    """
+    room = width - len(start) - len(end)
+    full, short = ([part[which] for part in parts] for which in (0, -1))
+    shown = max(_first(full, room), _first(short, room), key=len)
+    dots = " …" if len(shown) < len(parts) else ""
+    return "  ".join([start, *shown]) + dots + end
 
 
-def _spread(values: Mapping[str, Any]) -> list[str]:
-    """Quantities as texts, with their values on the validation set: "loss 0.27 (val. 0.10)"."""
+def _first(texts: Sequence[str], room: int) -> list[str]:
+    """The first texts, as many as fit into a room with two spaces before each, and dots."""
+    ends = itertools.accumulate(len("  ") + len(text) for text in texts)
+    return list(texts[: sum(end + len(" …") <= room for end in ends)])
+
+
+def _spread(values: Mapping[str, Any]) -> list[_Quantity]:
+    """Quantities with their values on the validation set behind them; what penalties add, last."""
     numbers = {key: value for key, value in values.items() if isinstance(value, float)}
     numbers.pop(LEARNING_RATE, None)
-    found = []
+    found: dict[str, _Quantity] = {}
     for key, value in numbers.items():
         name = key.removeprefix(_VALIDATION)
-        if name == key:
-            beside = numbers.get(_VALIDATION + key)
-            shown = "" if beside is None else f" (val. {_number(beside)})"
-            found.append(f"{key} {_number(value)}{shown}")
-        elif name not in numbers:
-            found.append(f"{name} (val. {_number(value)})")
-    return found
+        alone, beside = f"{name} {_number(value)}", numbers.get(_VALIDATION + key)
+        if name != key:
+            found.setdefault(name, (f"{name} (val. {_number(value)})",))
+        elif beside is None:
+            found[name] = (alone,)
+        else:
+            validation = f"(val. {_number(beside)})"
+            found[name] = (f"{alone} {validation}", f"{name} {validation}")
+    return sorted(found.values(), key=lambda part: part[0].startswith(f"{PENALTY} "))
 
 
 def _number(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.6g}"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.6g}"

@@ -58,7 +58,7 @@ def write_report(
     pace = speed(model, data.train if isinstance(data, Dataset) else None, model.timings)
     shown = Report(
         title=title or _title(data),
-        headline=_headline(found),
+        headline=_headline(found, model.objective.standardized),
         facts=_facts(model, data, test),
         history=list(model.history),
         seconds=[each["seconds"] for each in model.timings],
@@ -89,9 +89,11 @@ def _title(data: Any) -> str:
     return f"A network on {data.name}" if isinstance(data, Dataset) else "A trained network"
 
 
-def _headline(found: Mapping[str, Any]) -> dict[str, float]:
+def _headline(found: Mapping[str, Any], standardized: bool) -> dict[str, float]:
     """The results, each fact once: the error says what the accuracy would."""
     shown = {f"test_{key}": value for key, value in found.items() if isinstance(value, float)}
+    if standardized:
+        shown["test_loss, of standardized targets"] = shown.pop("test_loss")
     if "accuracy" in found:
         del shown["test_accuracy"]
         return {"test_error": 1 - found["accuracy"], **shown}

@@ -32,7 +32,7 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert first.startswith("epoch 1/2  loss ")
     assert second.startswith("epoch 2/2  loss ")
     assert re.search(r"  accuracy 0\.\d{4} \(val\. 0\.\d{4}\)  ", second)
-    assert second.endswith(" s")
+    assert re.search(r"  \d[\d.]* m?s$", second)
 
 
 @pytest.mark.parametrize("wanted", [None, False])
@@ -102,7 +102,7 @@ def test_a_notebook_shows_one_text_without_widgets(
     assert handle.shown[0] == "compiling"
     bars = [text for text in handle.shown if "samples/s" in text]
     assert len(bars) >= 23
-    assert re.search(r"\[#*\.*\] +\d+ %  epoch \d+/23  loss .*samples/s  0\.\d s left$", bars[-1])
+    assert re.search(r"\[#*\.*\] +\d+ %  epoch \d+/23  loss .*samples/s  .+ m?s left$", bars[-1])
     lines = handle.shown[-1].splitlines()
     assert lines[0] == "… 3 earlier epochs"
     assert [line.split("  ")[0] for line in lines[1:]] == [f"epoch {n}/23" for n in range(4, 24)]
@@ -134,6 +134,20 @@ def test_lines_of_many_quantities_fit_the_columns(
     lines = [line for line in screen.getvalue().splitlines() if line.startswith("epoch")]
     assert lines
     assert all(len(line) <= width for line in lines)
+
+
+def test_what_matters_stands_first(capsys: pytest.CaptureFixture[str]) -> None:
+    """Validation values alone where more quantities have room then, and penalties last."""
+    name = "mean_absolute_error"
+    record = {"epoch": 40, "step": 9, "loss": 0.0046, "penalty": 0.5, name: 12761.125}
+    record |= {"validation_loss": 0.0053, f"validation_{name}": 12814.125}
+    with Lines() as shown:
+        shown.begin(None, 40, 0, 0)  # type: ignore[arg-type]
+        shown.finish_epoch(record)
+    line = capsys.readouterr().err.rstrip()
+    start = "epoch 40/40  loss (val. 0.0053)  mean_absolute_error (val. 12814.1)"
+    assert line.startswith(f"{start} …  ")
+    assert len(line) <= 80
 
 
 def test_large_numbers_are_short(capsys: pytest.CaptureFixture[str]) -> None:

@@ -181,3 +181,14 @@ def test_what_is_measured_already_is_not_measured_again(
     monkeypatch.setattr(type(model), "evaluate", None)
     path = write_report(model, (X, Y), tmp_path, measured={"loss": 0.125, "accuracy": 0.75})
     assert "25.00 %" in path.read_text()
+
+
+def test_the_loss_of_a_regression_says_what_it_is_of(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(1))
+    model = rv.Model(net, metrics=["mean_absolute_error"], standardize_targets=True)
+    prices = (200_000 + 30_000 * X[:, :1]).astype(np.float32)
+    model.fit(X, prices, epochs=1)
+    page = model.write_report(tmp_path, (X, prices)).read_text()
+    assert "test loss, of standardized targets<" in page
+    assert "mean absolute error<" in page
+    assert ">both agree<" in page
