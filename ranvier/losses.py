@@ -83,7 +83,16 @@ def distribution(targets: Tensor, logits: Tensor) -> Tensor:
     raise ShapeError(
         f"logits {logits.shape} and targets {targets.dtype} {targets.shape} do not fit; targets "
         f"are integers {logits.shape[:-1]} or distributions {logits.shape}"
+        f"{_flattened(logits, targets)}"
     )
+
+
+def _flattened(found: Tensor, targets: Tensor) -> str:
+    """The mend where predictions have kept axes that no target has."""
+    one = targets.dtype in dtypes.INTEGER and found.ndim - targets.ndim == 1
+    if found.ndim < 3 or found.ndim <= targets.ndim or one:
+        return ""
+    return "; where each sample has one target, put nn.Flatten() before the first nn.Linear"
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -146,7 +155,7 @@ def aligned(predictions: Tensor, targets: Tensor) -> Tensor:
     if predictions.shape[:1] != targets.shape[:1] or flat[0] != flat[1]:
         raise ShapeError(
             f"predictions {predictions.shape} and targets {targets.shape} do not fit; "
-            "give both the same shape"
+            f"give both the same shape{_flattened(predictions, targets)}"
         )
     return f.cast(targets.reshape(predictions.shape), predictions.dtype)
 

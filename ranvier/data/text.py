@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -149,7 +150,7 @@ def windows(stream: Split, length: int, stride: int | None = None) -> Split:
     starts = np.arange(0, len(stream) - length + 1, stride)
     places = starts[:, np.newaxis] + np.arange(length)
     inputs, targets = np.asarray(stream.inputs), np.asarray(stream.targets)
-    return Split(inputs[places], targets[places])
+    return replace(stream, inputs=inputs[places], targets=targets[places], weights=None)
 
 
 explain(globals())

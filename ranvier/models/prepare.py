@@ -101,6 +101,7 @@ def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
             raise ChoiceError(name, f"{name} is {value}; use 1 or more")
     options, regularizers, arguments = _sorted(recipe, choices.settings)
     inputs = dataset.train.inputs
+    _check_text(recipe, dataset)
     if isinstance(inputs, Mapping) or inputs.dtype.kind not in "fiub":
         raise InputError(
             f"{recipe.name} does not learn from {data.name}, which is no table of "
@@ -129,6 +130,28 @@ def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
         **given,
     )
     return Prepared(model, dataset, plan.epochs, plan.batch_size, plan.patience)
+
+
+def _check_text(recipe: Recipe, data: Dataset) -> None:
+    """Refuse a text for a recipe that would take its symbols for magnitudes."""
+    inputs = data.train.inputs
+    ids = "vocabulary" in data.preprocess
+    text = ids or (not isinstance(inputs, Mapping) and inputs.dtype.kind in "US")
+    if not text or recipe.reads_text:
+        return
+    from ranvier.models import RECIPES
+
+    readers = ", ".join(each.name for each in RECIPES.values() if each.reads_text)
+    size = len(data.preprocess["vocabulary"]["symbols"]) if ids else "symbols"
+    mend = (
+        f"models that read text are {readers}"
+        if readers
+        else (
+            "no model by name reads text yet; in Python, begin a network with "
+            f"nn.Embedding({size}, 16) and train it on rv.data.windows of the text"
+        )
+    )
+    raise InputError(f"{recipe.name} learns from numbers, and {data.name} is text; {mend}")
 
 
 def _plan(recipe: Recipe, choices: Choices, samples: int) -> _Plan:

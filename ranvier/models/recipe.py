@@ -44,6 +44,7 @@ class Recipe:
     optimizer: makes the optimizer, given the number of steps of the whole training.
     few: what differs where the data have few samples. preprocess: in place of the dataset's, if
     not None. self_taught: whether the inputs are the targets, as autoencoders have it.
+    reads_text: whether inputs are the ids of a text's symbols, and not numbers or pictures.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Recipe:
     bench: Bench
     preprocess: Mapping[str, Any] | None = None
     self_taught: bool = False
+    reads_text: bool = False
     penalties: tuple[Any, ...] = field(default=())
     few: FewSamples = FewSamples()
 

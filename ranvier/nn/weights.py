@@ -52,7 +52,7 @@ class Weights(Mapping[str, np.ndarray]):
         unknown = [path for path in arrays if path not in self._states]
         if not partial and (missing or unknown):
             parts = [
-                f"{what} {', '.join(paths[:5])}{' …' * (len(paths) > 5)}"
+                f"{what} {_some(paths)}"
                 for what, paths in (("lack", missing), ("have besides", unknown))
                 if paths
             ]
@@ -66,6 +66,22 @@ class Weights(Mapping[str, np.ndarray]):
             self._states[path].value = array
         return common
 
+    def differences(self, arrays: Mapping[str, Any]) -> list[str]:
+        """Say in which paths and shapes the arrays differ from the network; a dozen at most."""
+        missing = [path for path in self._states if path not in arrays]
+        unknown = [path for path in arrays if path not in self._states]
+        forms = {
+            p: (list(s.shape), list(np.shape(arrays.get(p, ())))) for p, s in self._states.items()
+        }
+        shapes = [
+            f"{path} is {here}, not {there}"
+            for path, (here, there) in forms.items()
+            if path in arrays and here != there
+        ]
+        lists = (("it lacks", unknown), ("it alone has", missing))
+        paths = [f"{what} {_some(those)}" for what, those in lists if those]
+        return [*shapes[:_MOST], *["…"] * (len(shapes) > _MOST), *paths]
+
     def _state(self, path: str) -> State:
         if path not in self._states:
             near = get_close_matches(path, self._states, n=3, cutoff=0)
@@ -75,6 +91,12 @@ class Weights(Mapping[str, np.ndarray]):
 
 
 explain_class(Weights)
+_MOST = 5
+"""How many paths a message lists."""
+
+
+def _some(paths: list[str]) -> str:
+    return f"{', '.join(paths[:_MOST])}{' …' * (len(paths) > _MOST)}"
 
 
 def _checked(path: str, state: State, value: Any) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ranvier import dtypes
+from ranvier.checks import shown
 from ranvier.data.errors import DataError
 from ranvier.data.source import Dataset, Split
 
@@ -61,6 +62,11 @@ def _whole_split(data: Any, targets: Any, weights: Any, what: str) -> Split | No
                 f"a {type(data).__name__.lower()} has targets and weights already; pass it alone"
             )
         return normalized(data.train if isinstance(data, Dataset) else data)
+    if targets is not None and _several(data, targets):
+        raise DataError(
+            f"{what} is a list of {len(data)} arrays; give several inputs by name, as "
+            "fit({'a': a, 'b': b}, y), which calls the network as net(a=…, b=…)"
+        )
     if targets is not None or is_arrays(data):
         return as_split(data, targets, weights)
     if isinstance(data, tuple) and len(data) in (2, 3) and all(is_arrays(each) for each in data):
@@ -74,6 +80,21 @@ def _whole_split(data: Any, targets: Any, weights: Any, what: str) -> Split | No
     raise DataError(
         f"{what} is a {type(data).__name__}; pass arrays, a Split, a Dataset or batches"
     )
+
+
+def _several(data: Any, targets: Any) -> bool:
+    """Whether `data` is a list of inputs, each with a row for each target, and no list of rows."""
+    if not isinstance(data, list | tuple) or not hasattr(targets, "__len__"):
+        return False
+    rows = {len(each) for each in data if isinstance(each, np.ndarray) and each.ndim}
+    arrays = all(isinstance(each, np.ndarray) for each in data)
+    return arrays and rows == {len(targets)} != {len(data)}
+
+
+def as_pair(data: Any) -> Any:
+    """Return a list of two or three arrays as a tuple, which a pair (inputs, targets) is."""
+    arrays = isinstance(data, list) and all(isinstance(each, np.ndarray) for each in data)
+    return tuple(data) if arrays and len(data) in (2, 3) else data
 
 
 def _arrays(values: Any, what: str) -> Arrays:
@@ -95,11 +116,20 @@ def _array(value: Any, what: str) -> Array:
     elif array.dtype.kind in "iu" and array.dtype not in dtypes.INTEGER:
         array = _whole(array, what)
     elif array.dtype.kind in "OUSMmcV" and array.dtype != dtypes.bfloat16:
-        raise DataError(
-            f"{what} holds {array.dtype}, not numbers; turn words into numbers first, as "
-            "np.unique(labels, return_inverse=True) does"
-        )
+        raise DataError(f"{what} holds {array.dtype}, not numbers; {_numbered(what, array)}")
     return array
+
+
+def _numbered(what: str, array: Array) -> str:
+    """How to make numbers of what is none."""
+    if what.startswith("inputs") and array.dtype.kind in "US" and array.size:
+        text = shown(array.flat[0])
+        return (
+            f"turn texts, such as {text}, into ids of one length first, as "
+            "rv.data.character_vocabulary(texts).encode(text) does, and begin the network with "
+            "nn.Embedding"
+        )
+    return "turn words into numbers first, as np.unique(labels, return_inverse=True) does"
 
 
 def _whole(array: Array, what: str) -> Array:

@@ -55,6 +55,32 @@ def _fitting(form: Form, array: np.ndarray, name: str) -> np.ndarray:
     )
 
 
+def check_finite(split: Split, where: str = "") -> None:
+    """Refuse NaN and infinities, by row and column; `where` begins the sentence."""
+    for name, array in split.arrays().items():
+        if array.dtype.kind != "f" or _sums_up(array):
+            continue
+        for start in range(0, len(array), _ROWS):  # no mask as large as the data
+            wrong = np.argwhere(~np.isfinite(array[start : start + _ROWS]))
+            if len(wrong):
+                row, *place = (int(each) for each in wrong[0])
+                found = array[(start + row, *place)]
+                at = f", column {place[0]}" if len(place) == 1 else f" at {place}" if place else ""
+                raise DataError(
+                    f"{where}{name}: row {start + row}{at} is {found}, counted from 0; fill such "
+                    "gaps, with np.nan_to_num for instance, or leave the rows out"
+                )
+
+
+_ROWS = 4096
+
+
+def _sums_up(array: np.ndarray) -> bool:
+    """Whether the sum is finite, which it is only if all elements are: one cheap pass."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()))
+
+
 def check_targets(objective: Objective, split: Split) -> None:
     """Refuse targets that a loss cannot learn from."""
     for name, target in by_name(split.targets).items() if split.targets is not None else ():

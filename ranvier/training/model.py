@@ -25,11 +25,12 @@ from ranvier.optim import Optimizer
 from ranvier.regularization import Dilution, Penalty
 from ranvier.training import preprocess as pre
 from ranvier.training import programs, saving
-from ranvier.training.arrays import Array, whole_split
+from ranvier.training.arrays import Array, as_pair, whole_split
 from ranvier.training.callbacks import CallbackLike, as_callbacks
 from ranvier.training.checks import (
     check_class_weights,
     check_counts,
+    check_finite,
     check_labels,
     check_optimizer,
     check_targets,
@@ -383,7 +384,7 @@ class Model(Guided):
         feed = self.feed_for(data, split, seed, lambda clean: Resident(clean, batch_size, seed))
         if validation is None:
             return feed, None
-        return feed, self._evaluation_feed(validation, what="validation")
+        return feed, self._evaluation_feed(as_pair(validation), what="validation")
 
     def _evaluation_feed(
         self,
@@ -424,6 +425,7 @@ class Model(Guided):
         check_targets(self.objective, first)
         if learning:
             self._learn_scales(split)
+        check_finite(first, "batch 0: " if split is None else "")
         self.prepare(feed, seed)
         check_class_weights(self.objective, self._outputs)
         check_labels(self.objective, self._outputs, first)

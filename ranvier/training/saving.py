@@ -106,7 +106,7 @@ def load(
         # What goes wrong in a network that was passed is not the file's fault.
         with _reading(folder / CONFIG, () if net is not None else _MALFORMED):
             model.build(settings, drawing=False)
-        _restore(model, folder)
+        _restore(model, folder, net is not None)
         with _reading(folder / CONFIG):
             for each in frozen:
                 model.freeze(each.replace("[", "[[]"))
@@ -162,10 +162,15 @@ def _model(
     )
 
 
-def _restore(model: Model, folder: Path) -> None:
-    """Write the arrays of the folder into the model."""
+def _restore(model: Model, folder: Path, passed: bool) -> None:
+    """Write the arrays of the folder into the model; `passed`: whether its network was given."""
     checkpoint = Checkpoint.load(folder / STATE) if (folder / STATE).exists() else None
     path, weights = RunFolder(folder).load_weights(checkpoint)
+    if passed and (differences := model.weights.differences(weights)):
+        raise RunError(
+            f"{path}: the network that was passed differs from the saved one: "
+            f"{'; '.join(differences)}; pass one that is made as it was"
+        )
     try:
         model.load_weights(weights)
         if checkpoint is not None:
