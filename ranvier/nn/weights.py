@@ -70,13 +70,10 @@ class Weights(Mapping[str, np.ndarray]):
         """Say in which paths and shapes the arrays differ from the network; a dozen at most."""
         missing = [path for path in self._states if path not in arrays]
         unknown = [path for path in arrays if path not in self._states]
-        forms = {
-            p: (list(s.shape), list(np.shape(arrays.get(p, ())))) for p, s in self._states.items()
-        }
         shapes = [
-            f"{path} is {here}, not {there}"
-            for path, (here, there) in forms.items()
-            if path in arrays and here != there
+            f"{path} is {list(state.shape)}, not {list(np.shape(arrays[path]))}"
+            for path, state in self._states.items()
+            if path in arrays and state.shape != np.shape(arrays[path])
         ]
         lists = (("it lacks", unknown), ("it alone has", missing))
         paths = [f"{what} {_some(those)}" for what, those in lists if those]

@@ -139,7 +139,7 @@ def test_what_a_small_configuration_may_cost(
 def test_a_network_that_did_not_load_keeps_no_state(run: Path) -> None:
     """State is made without values while a run is loaded; none of it may stay."""
     net = nn.Sequential(nn.Linear(17), nn.Tanh(), nn.Linear(3))
-    with pytest.raises(RunError, match="does not fit"):
+    with pytest.raises(RunError, match="differs from the saved one"):
         rv.load(run, net=net)
     assert not net.states()
 
