@@ -142,13 +142,13 @@ def _check_text(recipe: Recipe, data: Dataset) -> None:
     from ranvier.models import RECIPES
 
     readers = ", ".join(each.name for each in RECIPES.values() if each.reads_text)
-    size = len(data.preprocess["vocabulary"]["symbols"]) if ids else "symbols"
+    count = f"({len(data.preprocess['vocabulary']['symbols'])}, 16)" if ids else ""
     mend = (
         f"models that read text are {readers}"
         if readers
         else (
             "no model by name reads text yet; in Python, begin a network with "
-            f"nn.Embedding({size}, 16) and train it on rv.data.windows of the text"
+            f"nn.Embedding{count} and train it on rv.data.windows of the text"
         )
     )
     raise InputError(f"{recipe.name} learns from numbers, and {data.name} is text; {mend}")

@@ -196,7 +196,7 @@ def test_sizes_that_no_layer_has(shape: tuple[int, ...], outputs: int) -> None:
 
 
 def test_data_of_another_kind_is_refused() -> None:
-    with pytest.raises(InputError, match="mlp does not learn from verses"):
+    with pytest.raises(InputError, match="mlp learns from numbers, and verses is text"):
         prepare(models.get("mlp"), rv.datasets.load("verses"), Choices())
 
 
