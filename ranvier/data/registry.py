@@ -18,6 +18,7 @@ from ranvier.data.known import FASHION_CLASSES
 from ranvier.data.source import Dataset, Split, split_off
 from ranvier.guidance.calls import explained
 from ranvier.guidance.names import missing_names
+from ranvier.guidance.values import meant
 from ranvier.records import dataclass
 
 _SEED = 0
@@ -231,7 +232,8 @@ def load(
             return source.load(
                 data_folder() if folder is None else folder, allow_download, progress
             )
-    raise DataError(f"there is no dataset {name!r}; use one of {', '.join(names())}, or a path")
+    mend = meant(name, names()) or f"use one of {', '.join(names())}, or a path"
+    raise DataError(f"there is no dataset {name!r}; {mend}")
 
 
 def _pictures(folder: Path) -> tuple[Split, Split, tuple[str, ...]]:

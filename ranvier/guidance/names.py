@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
-from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +25,8 @@ def missing_names(module: str) -> Callable[[str], Any]:
     """Return the `__getattr__` of a public module."""
 
     def missing(name: str) -> Any:
+        from importlib.util import find_spec
+
         owner = sys.modules[module]
         # `from nn import Dense` asks for it like this, and hears of ImportErrors alone.
         if sys._getframe(1).f_code.co_name == "_handle_fromlist" and not name.startswith("_"):
@@ -70,6 +70,8 @@ def counterpart(owner: Any, name: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that is most like one, whatever its capital letters; "" if none is."""
+    from difflib import get_close_matches  # only errors need it
+
     by_form = {each.casefold(): each for each in known}
     found = get_close_matches(word.casefold(), by_form, n=1, cutoff=0.75)
     return by_form[found[0]] if found else ""

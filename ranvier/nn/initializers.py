@@ -43,7 +43,12 @@ def chosen(name: str, init: Initializer | None, default: Initializer) -> Initial
     if init is None:
         return default
     if not callable(init) or isinstance(init, type):
-        raise InputError(f"{name} is {checks.shown(init)}; use an initializer, such as {default!r}")
+        mend = f"use an initializer, such as {default!r}"
+        if isinstance(init, str):  # as other libraries have it: "he_normal"
+            known = {n.casefold(): n for n, v in globals().items() if isinstance(v, type)}
+            found = known.get(init.replace("_", "").casefold())
+            mend = f"use nn.initializers.{found}()" if found else mend
+        raise InputError(f"{name} is {checks.shown(init)}; {mend}")
     return init
 
 

@@ -65,7 +65,7 @@ class Sequential(Module):
         if isinstance(module, type):
             raise InputError(f"{name} is a class; make a module of it, {module.__name__}(...)")
         if not callable(module):
-            raise InputError(f"{name} is a {type(module).__name__}; use modules or functions")
+            raise InputError(f"{name} is {_shown(module)}; use modules or functions")
         if name in self.__dict__:
             raise InputError(f"two modules are called {name!r}; rename one by its keyword")
         setattr(self, name, module)
@@ -79,6 +79,17 @@ def _listed(modules: Sequence[Any]) -> Sequence[Any]:
     if isinstance(modules[0], Mapping):
         raise InputError("Sequential: modules by name are keywords; pass nn.Sequential(**modules)")
     return modules[0] if isinstance(modules[0], list | tuple) else modules
+
+
+def _shown(value: Any) -> str:
+    """What is no module, and the one that a text such as "relu" may mean."""
+    if not isinstance(value, str):
+        return f"a {type(value).__name__}"
+    from ranvier import nn
+
+    known = {each.casefold(): each for each in nn.__all__}
+    near = known.get(value.casefold())
+    return f"the text {value!r}" + (f", for which there is nn.{near}()" if near else "")
 
 
 def _kind(module: Callable[..., Any]) -> str:

@@ -62,10 +62,12 @@ def test_a_bundled_dataset_keeps_the_contract(name: str, tmp_path: Path) -> None
 
 def test_an_unknown_name() -> None:
     text = (
-        "there is no dataset 'minst'; use one of mnist, tiny-shakespeare, cmudict, verses, "
+        "there is no dataset 'nonesuch'; use one of mnist, tiny-shakespeare, cmudict, verses, "
         "teacher, fashion-mnist, cifar10, cifar100, or a path"
     )
     with says(text):
+        load("nonesuch")
+    with says("there is no dataset 'minst'; use 'mnist'"):
         load("minst")
 
 
