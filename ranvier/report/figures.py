@@ -25,7 +25,7 @@ _COLOURS = {"training": _FIRST, "validation": _SECOND}
 """A series has the same colour in every chart, whether or not the other is there."""
 _LETTER = 7.5
 """The room for a letter of a legend, also in the larger type of narrow screens."""
-_NEAR = 12
+_NEAR = 15
 """Labels that are closer than this are moved apart."""
 
 Series = Mapping[str, Sequence[float | None]]

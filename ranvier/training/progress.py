@@ -248,9 +248,12 @@ def _first(texts: Sequence[str], room: int) -> list[str]:
 
 
 def _spread(values: Mapping[str, Any]) -> list[_Quantity]:
-    """Quantities with their values on the validation set behind them; what penalties add, last."""
-    numbers = {key: value for key, value in values.items() if isinstance(value, float)}
-    numbers.pop(LEARNING_RATE, None)
+    """Losses and metrics, each with its value on the validation set behind it."""
+    numbers = {
+        key: value
+        for key, value in values.items()
+        if isinstance(value, float) and key not in (LEARNING_RATE, PENALTY)
+    }
     found: dict[str, _Quantity] = {}
     for key, value in numbers.items():
         name = key.removeprefix(_VALIDATION)
@@ -262,7 +265,7 @@ def _spread(values: Mapping[str, Any]) -> list[_Quantity]:
         else:
             validation = f"(val. {_number(beside)})"
             found[name] = (f"{alone} {validation}", f"{name} {validation}")
-    return sorted(found.values(), key=lambda part: part[0].startswith(f"{PENALTY} "))
+    return list(found.values())
 
 
 def _number(value: float) -> str:

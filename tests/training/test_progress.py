@@ -137,7 +137,7 @@ def test_lines_of_many_quantities_fit_the_columns(
 
 
 def test_what_matters_stands_first(capsys: pytest.CaptureFixture[str]) -> None:
-    """Validation values alone where more quantities have room then, and penalties last."""
+    """Validation values alone where more quantities have room then."""
     name = "mean_absolute_error"
     record = {"epoch": 40, "step": 9, "loss": 0.0046, "penalty": 0.5, name: 12761.125}
     record |= {"validation_loss": 0.0053, f"validation_{name}": 12814.125}
@@ -146,8 +146,20 @@ def test_what_matters_stands_first(capsys: pytest.CaptureFixture[str]) -> None:
         shown.finish_epoch(record)
     line = capsys.readouterr().err.rstrip()
     start = "epoch 40/40  loss (val. 0.0053)  mean_absolute_error (val. 12814.1)"
-    assert line.startswith(f"{start} …  ")
+    assert line.startswith(f"{start}  ")
     assert len(line) <= 80
+
+
+def test_both_values_stand_where_all_quantities_have_room(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record = {"epoch": 1, "loss": 0.27, "accuracy": 0.92, "penalty": 0.08, "learning_rate": 0.1}
+    record |= {"validation_loss": 0.1, "validation_accuracy": 0.97}
+    with Lines() as shown:
+        shown.begin(None, 2, 0, 0)  # type: ignore[arg-type]
+        shown.finish_epoch(record)
+    line = "epoch 1/2  loss 0.2700 (val. 0.1000)  accuracy 0.9200 (val. 0.9700)  "
+    assert capsys.readouterr().err.startswith(line)
 
 
 def test_large_numbers_are_short(capsys: pytest.CaptureFixture[str]) -> None:
