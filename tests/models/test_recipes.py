@@ -155,7 +155,7 @@ def test_parts_of_other_forms_are_refused_before_training(part: str) -> None:
     for other, what in ((wide, "inputs are float32 [5]"), (more, "targets are float32 [2]")):
         with pytest.raises(DataError) as error:
             prepare(models.get("mlp"), rv.data.Dataset("t", **parts | {part: other}), Choices())
-        assert f"t: {what} in the {part} part" in str(error.value)
+        assert f"t: {what} in the {part} set" in str(error.value)
 
 
 @pytest.mark.parametrize(
