@@ -1,4 +1,4 @@
-"""Twenty-six first programs of people who know Keras."""
+"""First programs of people who know Keras."""
 
 # ruff: noqa: RUF059, F841 (the programs are written as their authors write)
 
