@@ -16,6 +16,8 @@ from ranvier.data.errors import DataError
 from ranvier.data.files import from_path, is_table
 from ranvier.data.images import manner
 from ranvier.data.source import Dataset
+from ranvier.training.model import Model
+from ranvier.training.objective import ONE
 from ranvier.wording import counted
 
 
@@ -53,6 +55,12 @@ def _said(data: Dataset) -> list[str]:
     return found
 
 
+def features_of(model: Model) -> Sequence[str] | None:
+    """The columns of tables that a run has learnt from, where it knows their names."""
+    older = model.settings.about.get("features")  # where earlier versions have kept them
+    return model.settings.columns.get(ONE) or older
+
+
 def names_a_table(given: str) -> bool:
     """Whether data is a table, as opposed to a dataset's name and to other files."""
     return given not in registry.names() and is_table(given)
@@ -63,7 +71,7 @@ def description(given: str, data: Dataset, label: str | None, regression: bool) 
     about: dict[str, Any] = {"data": given, "label": label, "regression": regression}
     if names_a_table(given):
         columns = read_columns(Path(given), label)
-        about |= {"label": columns.label, "features": list(columns.features)}
+        about["label"] = columns.label
     inputs = data.train.inputs
     if isinstance(inputs, np.ndarray) and inputs.dtype == np.uint8 and inputs.shape[3:] == (1,):
         about["pictures"] = asdict(manner(inputs))

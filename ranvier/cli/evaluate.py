@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import click
 import numpy as np
 
 from ranvier import models
-from ranvier.cli.data import load_data, names_a_table
+from ranvier.cli.data import features_of, load_data, names_a_table
 from ranvier.cli.options import (
     data_options,
     engine_options,
@@ -23,6 +22,7 @@ from ranvier.cli.options import (
 from ranvier.data.errors import DataError
 from ranvier.data.source import Dataset, Split, joined
 from ranvier.models.prepare import digest, for_recipe
+from ranvier.training.model import Model
 from ranvier.training.saving import load
 
 _PARTS = ("test", "validation", "train", "all")
@@ -50,8 +50,7 @@ def command(
 ) -> None:
     """Measure the trained RUN on the test set of its data, or of other data."""
     model = load(run, engine=engine, **engine_settings(threads))
-    about = model.settings.about
-    dataset = _dataset(run, about, data, label, regression)
+    dataset = _dataset(run, model, data, label, regression)
     dataset = _with_classes(model.classes, dataset, run)
     split = _part(dataset, part or ("test" if data is None or dataset.own_test else "all"))
     found = model.evaluate(split)
@@ -62,16 +61,17 @@ def command(
 
 
 def _dataset(
-    run: Path, about: Mapping[str, Any], data: str | None, label: str | None, regression: bool
+    run: Path, model: Model, data: str | None, label: str | None, regression: bool
 ) -> Dataset:
     """The data that are named, or those of the training, read as these were."""
+    about = model.settings.about
     name = about.get("data") if data is None else data
     if name is None:
         raise DataError(f"{run} does not say what data it was trained on; pass --data")
     own = data is None and label is None and not regression
     features = None
     if names_a_table(name):
-        label, features = label or about.get("label"), about.get("features")
+        label, features = label or about.get("label"), features_of(model)
         regression = regression or bool(about.get("regression"))
     dataset = load_data(name, label, regression, features)
     if about.get("model") in models.RECIPES:

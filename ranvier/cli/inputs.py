@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ranvier.cli.data import features_of
 from ranvier.cli.options import say
 from ranvier.data.corpora import MNIST_PREPROCESS
 from ranvier.data.csvfile import read_rows
@@ -48,9 +49,8 @@ def _read(read: Samples, path: Path, model: Model, shape: tuple[int, ...], ink: 
     """Add what an input holds, or the error."""
     try:
         if path.suffix.lower() in _TABLES:
-            about = model.settings.about
-            label, features = about.get("label"), about.get("features")
-            numbers = read_rows(path, int(np.prod(shape)), label, features)
+            label = model.settings.about.get("label")
+            numbers = read_rows(path, int(np.prod(shape)), label, features_of(model))
             read.names += [f"{path}:{line}" for line in numbers.lines]
             read.rows += list(numbers.values.reshape(-1, *shape))
         elif len(shape) != 3:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ranvier import models
-from ranvier.cli.data import description, load_data
+from ranvier.cli.data import description, load_data, names_a_table
 from ranvier.cli.options import (
     data_options,
     engine_options,
@@ -25,8 +25,10 @@ from ranvier.cli.options import (
 from ranvier.models.prepare import Choices, Prepared, chosen, digest, prepare
 from ranvier.training.callbacks import BestWeights, Callback, Convergence, EarlyStopping, TimeBudget
 from ranvier.training.history import History
+from ranvier.training.objective import ONE
 from ranvier.training.reporting import write_report
 from ranvier.training.run import STATE, RunFolder
+from ranvier.training.saving import known_columns
 from ranvier.wording import counted, duration
 
 RUNS = Path("runs")
@@ -109,7 +111,8 @@ def command(
     run.check(resume)
     asked = settings(pairs)
     named = recipe.dataset if data is None else data
-    dataset = load_data(named, label, regression)
+    known = known_columns(run).get(ONE) if resume and names_a_table(named) else None
+    dataset = load_data(named, label, regression, known)
     choices = Choices(epochs, batch_size, optimizer, learning_rate, asked, engine, threads)
     ready = prepare(recipe, dataset, choices)
     about = {

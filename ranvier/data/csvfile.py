@@ -6,12 +6,13 @@ import csv
 import io
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from ranvier.data.errors import DataError, DataWarning
-from ranvier.data.header import First, first_row, number_in
+from ranvier.data.header import SEEN, First, first_row, number_in
 from ranvier.data.idx import read_bytes
 from ranvier.data.labels import check_classes, class_names, class_numbers, is_whole
 from ranvier.data.source import Array, Split
@@ -38,10 +39,10 @@ def read_csv(
 ) -> tuple[Split, tuple[str, ...]]:
     """Return the rows as a split, and the class names.
 
-    Inputs are float32[n, f]: the columns `features`, by name, or else every column but the
-    label's. The label's column, the last one unless `label` names another, becomes class
-    numbers int32[n] or, for `regression`, numbers float32[n, 1] without classes. Raises
-    DataError, naming file and line.
+    Inputs are float32[n, f], and keep their names: the columns `features`, by name, or else every
+    column but the label's. The label's column, the last one unless `label` names another,
+    becomes class numbers int32[n] or, for `regression`, numbers float32[n, 1] without classes.
+    Raises DataError, naming file and line.
     """
     table = _read_table(path, features)
     place = _label_place(table, label)
@@ -51,12 +52,13 @@ def read_csv(
         features = _others(table, place)
     inputs = _numbers(table, _places(table, features))
     if regression:
-        return Split(inputs, _numbers(table, [place])), ()
+        return Split(inputs, _numbers(table, [place]), columns=tuple(features)), ()
     labels = _labels(table, place)
     classes = class_names(labels)
     check_classes(classes, str(path))
     _check_labels(table, place, len(classes))
-    return Split(inputs, class_numbers(labels, classes, str(path))), classes
+    numbers = class_numbers(labels, classes, str(path))
+    return Split(inputs, numbers, columns=tuple(features)), classes
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Columns:
 
 def read_columns(path: Path, label: str | None = None) -> Columns:
     """Return what `read_csv` takes for features and label; DataError for a bad header."""
-    table = _read_table(path)
+    table = _read_table(path, most=SEEN)
     place = _label_place(table, label)
     return Columns(_others(table, place), table.columns[place])
 
@@ -105,13 +107,15 @@ def read_rows(
     return Rows(_numbers(table, columns), table.lines)
 
 
-def _read_table(path: Path, features: Sequence[str] | None = None) -> Table:
-    """Read a table; columns without a header are called column1, column2, …
+def _read_table(
+    path: Path, features: Sequence[str] | None = None, most: int | None = None
+) -> Table:
+    """Read a table, or `most` of its rows; columns without a header are column1, column2, …
 
     features: the names of columns that are looked for; where they stand in the first row, that
     is a header for certain.
     """
-    records = list(_records(path))
+    records = list(islice(_records(path), None if most is None else most + 1))
     rows, lines = [row for row, _ in records], [line for _, line in records]
     table = Table(path, tuple(rows[0]), rows[1:], lines[1:])
     _check_rows(table)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from enum import Enum
 
-_SEEN = 1000
+SEEN = 1000
 """So many rows are looked at, at most."""
 _FIELDS = 200_000
 """And about so many fields, where there are many columns."""
@@ -31,7 +31,7 @@ class First(Enum):
 
 def first_row(first: Sequence[str], below: Sequence[Sequence[str]]) -> First:
     """Return what the first row is, given the rows below it, which are as long."""
-    rows = below[: min(_SEEN, max(2 * _FEW, _FIELDS // len(first)))]
+    rows = below[: min(SEEN, max(2 * _FEW, _FIELDS // len(first)))]
     columns = list(zip(*rows, strict=True)) or [() for _ in first]
     numeric = [place for place, column in enumerate(columns) if _of_numbers(column)]
     above = [first[place] for place in numeric if first[place].lower() not in _MISSING]

@@ -16,6 +16,8 @@ from ranvier.records import dataclass
 
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 Arrays: TypeAlias = "Array | Mapping[str, Array]"
+Names: TypeAlias = tuple[str, ...]
+"""The names of the columns of an array of inputs, in the order of its last axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,9 @@ class Split:
     `inputs` and `targets` are an array or several by name, all of one length; `weights` is
     [n], finite and not negative. Targets of None are the inputs, preprocessed, as autoencoders
     want them. A dataset tells its splits what their numbers mean: `classes`
-    and `preprocess` are those of `Dataset`. Raises DataError where arrays do not fit.
+    and `preprocess` are those of `Dataset`. `columns` names the columns of the inputs, by which
+    a model finds them again: of one array, or of several by name. Raises DataError where arrays
+    do not fit.
     """
 
     inputs: Arrays
@@ -33,6 +37,7 @@ class Split:
     weights: Array | None = None
     classes: tuple[str, ...] = ()
     preprocess: Mapping[str, Any] = field(default_factory=dict)
+    columns: Names | Mapping[str, Names] = ()
 
     def __post_init__(self) -> None:
         lengths = {name: _rows(name, array) for name, array in self.arrays().items()}

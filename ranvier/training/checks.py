@@ -46,7 +46,7 @@ def _fitting(form: Form, array: np.ndarray, name: str) -> np.ndarray:
     wider = wanted in dtypes.FLOATING or np.can_cast(array.dtype, wanted)
     if array.dtype.kind in "iub" and wider:
         array = array.astype(wanted)
-    if form_of(array.shape, array.dtype) == form:
+    if form_of(array.shape, array.dtype).items() <= form.items():
         return array
     raise DataError(
         f"{f'input {name!r}' if name else 'the inputs'}: each sample is {array.dtype} "

@@ -23,7 +23,7 @@ from ranvier.graph import functions as f
 from ranvier.graph.leaves import input as make_input
 from ranvier.graph.tensor import Tensor
 from ranvier.records import dataclass
-from ranvier.training.arrays import Array, as_split, normalized
+from ranvier.training.arrays import Array, ByInput, as_split, normalized
 from ranvier.training.objective import ONE, Tensors, by_name
 from ranvier.training.pace import Pace
 from ranvier.training.prefetch import prefetch
@@ -169,16 +169,21 @@ class Streamed(Feed):
 
     The first batch decides shapes and size; later ones may be smaller. A thread in the
     background fetches the next batches while one is computed. accept: what is done to each
-    batch, and checked of it, before it is used.
+    batch, and checked of it, before it is used. columns: gives the names by which columns that
+    have such are found, once they are known.
     """
 
     steps = None
     samples = None
 
     def __init__(
-        self, source: Iterable[Any], accept: Callable[[Split], Split] = lambda split: split
+        self,
+        source: Iterable[Any],
+        accept: Callable[[Split], Split] = lambda split: split,
+        columns: Callable[[], ByInput] = dict,
     ) -> None:
         self._source = source
+        self._columns = columns
         self._accept = accept
         self._begun: Iterator[Any] | None = iter(source)
         given = next(self._begun, None)
@@ -230,7 +235,7 @@ class Streamed(Feed):
     def _split(self, given: Any, number: int) -> Split:
         """What was given as a batch, as the program takes it."""
         try:
-            split = _as_batch(given)
+            split = _as_batch(given, self._columns())
             if not len(split):
                 raise DataError("there are no rows; leave empty batches out")
             return self._accept(split)
@@ -309,11 +314,12 @@ def _filled(arrays: Mapping[str, Array], size: int) -> dict[str, Array]:
     return found
 
 
-def _as_batch(given: Any) -> Split:
+def _as_batch(given: Any, columns: ByInput) -> Split:
     if isinstance(given, tuple | list) and len(given) in (2, 3):
-        return as_split(*given)
+        inputs, targets, weights = (*given, None)[:3]
+        return as_split(inputs, targets, weights, columns)
     if isinstance(given, Split):
-        return normalized(given)
+        return normalized(given, columns)
     raise DataError(
         f"a batch is a {type(given).__name__}; yield (inputs, targets), (inputs, targets, weights) "
         "or a Split"

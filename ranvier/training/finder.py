@@ -61,7 +61,7 @@ def find_learning_rate(
             f"rates from {lowest} to {highest} in {steps} steps; use a rising range above 0 and "
             "10 steps or more"
         )
-    split = whole_split(data, targets)
+    split = whole_split(data, targets, columns=model.settings.columns)
     if split is None:
         raise DataError("the search needs arrays; pass a part of the data as arrays")
     with model.undone():

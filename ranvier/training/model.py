@@ -25,7 +25,14 @@ from ranvier.optim import Optimizer
 from ranvier.regularization import Dilution, Penalty
 from ranvier.training import preprocess as pre
 from ranvier.training import programs, saving
-from ranvier.training.arrays import Array, as_pair, whole_split
+from ranvier.training.arrays import (
+    NAMELESS,
+    Array,
+    ByInput,
+    as_pair,
+    names_by_input,
+    whole_split,
+)
 from ranvier.training.callbacks import CallbackLike, as_callbacks
 from ranvier.training.checks import (
     check_class_weights,
@@ -47,7 +54,7 @@ from ranvier.training.machine import stamp
 from ranvier.training.objective import ONE, LossLike, MetricLike, objective
 from ranvier.training.progress import progress as shown_progress
 from ranvier.training.run import RunFolder
-from ranvier.training.settings import Settings
+from ranvier.training.settings import Settings, with_columns
 from ranvier.wording import counted
 
 if TYPE_CHECKING:
@@ -191,7 +198,10 @@ class Model(Guided):
         beside = as_callbacks(callbacks)
         with RunFolder(out) if out is not None else nullcontext() as run:
             with self.undone():
-                feed, held = self._feeds(data, targets, weights, validation, batch_size, seed)
+                saved_columns = saving.known_columns(run) if run and resume else NAMELESS
+                columns = self.settings.columns or saved_columns
+                split = whole_split(data, targets, weights, columns=columns)
+                feed, held = self._feeds(data, split, validation, batch_size, seed)
                 self.settings = replace(
                     self.settings,
                     epochs=epochs,
@@ -254,7 +264,7 @@ class Model(Guided):
         """
         check_counts(batch_size=batch_size)
         given = inputs.test if isinstance(inputs, Dataset) else inputs
-        split = whole_split(given, what="predict")
+        split = whole_split(given, what="predict", columns=self.settings.columns)
         if split is None:
             raise DataError("predict takes arrays; for batches, call it once for each")
         alone = replace(split, targets=None, weights=None)
@@ -361,20 +371,26 @@ class Model(Guided):
             self.options,
         )
 
-    def prepare(self, feed: Feed, seed: int) -> None:
-        """Build the network for what a feed gives, unless it is built."""
+    def prepare(self, feed: Feed, seed: int, columns: ByInput = NAMELESS) -> None:
+        """Build the network for what a feed gives, unless it is built.
+
+        columns: the names of the columns of the inputs.
+        """
         if not self.settings.inputs:
-            self.build(Settings(inputs=feed.forms, seed=int(seed)), feed.inputs)
+            forms = with_columns(feed.forms, columns)
+            self.build(Settings(inputs=forms, seed=int(seed)), feed.inputs)
 
     def training_program(self, feed: Feed) -> Program:
         """Return the program of a training step for a feed, compiled if it was not yet."""
         return self._program("train", feed)
 
     def _feeds(
-        self, data: Any, targets: Any, weights: Any, validation: Any, batch_size: int, seed: int
+        self, data: Any, split: Split | None, validation: Any, batch_size: int, seed: int
     ) -> tuple[Feed, Feed | None]:
-        """What `fit` learns from, and what it is measured by after each epoch, if anything."""
-        split = whole_split(data, targets, weights)
+        """What `fit` learns from, and what it is measured by after each epoch, if anything.
+
+        split: the data as arrays, where they are no batches.
+        """
         if isinstance(data, Dataset) and validation is None:
             validation = data.validation
         if isinstance(validation, Dataset):
@@ -396,7 +412,8 @@ class Model(Guided):
     ) -> Feed:
         if isinstance(data, Dataset):
             data = data.test
-        split = whole_split(data, targets, weights, what)
+        columns = self.settings.columns
+        split = whole_split(data, targets, weights, what, columns)
         return self.feed_for(data, split, 0, lambda clean: InOrder(clean, size), learning=False)
 
     def feed_for(
@@ -414,7 +431,7 @@ class Model(Guided):
         """
         feed: Feed
         if split is None:
-            feed = Streamed(data, self._accepted)
+            feed = Streamed(data, self._accepted, lambda: self.settings.columns)
             first = feed.first
         else:
             first = fitting(self.settings.inputs, split) if self.settings.inputs else split
@@ -426,7 +443,7 @@ class Model(Guided):
         if learning:
             self._learn_scales(split)
         check_finite(first, "batch 0: " if split is None else "")
-        self.prepare(feed, seed)
+        self.prepare(feed, seed, names_by_input(first))
         check_class_weights(self.objective, self._outputs)
         check_labels(self.objective, self._outputs, first)
         return feed

@@ -13,7 +13,7 @@ import numpy as np
 from ranvier.data.errors import DataError
 from ranvier.data.source import Dataset, Split
 from ranvier.metrics import confusion_matrix
-from ranvier.training.arrays import normalized, whole_split
+from ranvier.training.arrays import ByInput, whole_split
 from ranvier.training.files import write_atomically
 from ranvier.training.history import History
 from ranvier.training.machine import stamp
@@ -52,7 +52,7 @@ def write_report(
     from ranvier.report import Report, render
     from ranvier.training.speed import speed
 
-    test = _test_set(data)
+    test = _test_set(data, model.settings.columns)
     found = model.evaluate(test) if measured is None else measured
     summary = model.summary().to_json()
     pace = speed(model, data.train if isinstance(data, Dataset) else None, model.timings)
@@ -78,11 +78,12 @@ def write_report(
     return place
 
 
-def _test_set(data: Any) -> Split:
-    split = whole_split(data.test if isinstance(data, Dataset) else data, what="the test set")
+def _test_set(data: Any, columns: ByInput) -> Split:
+    given = data.test if isinstance(data, Dataset) else data
+    split = whole_split(given, what="the test set", columns=columns)
     if split is None:
         raise DataError("a report takes its test set as arrays; pass (inputs, targets)")
-    return normalized(split)
+    return split
 
 
 def _title(data: Any) -> str:

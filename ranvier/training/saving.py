@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ranvier import metrics
+from ranvier.data.source import Names
 from ranvier.errors import InputError, RanvierError
 from ranvier.guidance.calls import explained
 from ranvier.losses import LOSSES
@@ -58,6 +59,14 @@ def config_of(model: Model) -> dict[str, Any]:
         "training": model.settings.to_json(),
     }
     return {key: as_json(value, _CALLED.get(key, key)) for key, value in config.items()}
+
+
+def known_columns(run: RunFolder) -> dict[str, Names]:
+    """Return the names of the columns that a run has learnt from, by input, as far as it is one."""
+    try:
+        return Settings.from_json(load_json(run.path / CONFIG)["training"]).columns
+    except (RanvierError, *_MALFORMED):
+        return {}
 
 
 def save(model: Model, path: Path) -> None:

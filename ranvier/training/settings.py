@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ranvier import dtypes
+from ranvier.data.source import Names
 from ranvier.errors import InputError
 from ranvier.graph.leaves import input as make_input
 from ranvier.graph.tensor import Tensor
 from ranvier.training.objective import ONE
 
 Form = dict[str, Any]
-"""What one sample of an input is like: {"shape": [28, 28, 1], "dtype": "uint8"}."""
+"""What one sample of an input is like: {"shape": [28, 28, 1], "dtype": "uint8"}; and where its
+columns have names, {"columns": ["width", "height"]}."""
 
 
 @dataclass
@@ -39,12 +41,19 @@ class Settings:
                 dtypes.as_dtype(form["dtype"])
                 if not all(isinstance(n, int) and n >= 0 for n in form["shape"]):
                     raise ValueError
+                if not all(isinstance(name, str) for name in form.get("columns", ())):
+                    raise ValueError
             numbers = (found.epochs, found.batch_size, found.seed)
             if not all(isinstance(n, int) and n >= 0 for n in numbers):
                 raise ValueError
         except (TypeError, ValueError, KeyError, AttributeError):
             raise InputError("the training settings are malformed") from None
         return found
+
+    @property
+    def columns(self) -> dict[str, Names]:
+        """The names of the columns of each input that has such, by the name of the input."""
+        return {n: tuple(form["columns"]) for n, form in self.inputs.items() if "columns" in form}
 
     def example(self, batch: int = 1) -> Any:
         """Return input tensors of this form: one, or several by name."""
@@ -58,3 +67,11 @@ class Settings:
 def form_of(shape: tuple[int, ...], dtype: Any) -> Form:
     """Return the form of samples [batch, ...]."""
     return {"shape": list(shape[1:]), "dtype": dtypes.as_dtype(dtype).name}
+
+
+def with_columns(forms: Mapping[str, Form], columns: Mapping[str, Names]) -> dict[str, Form]:
+    """Return the forms of inputs with the names of their columns, where they have such."""
+    return {
+        name: {**form, "columns": list(columns[name])} if name in columns else form
+        for name, form in forms.items()
+    }

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from commands import TINY, call, digits, table, trained
 
+import ranvier as rv
 from ranvier import __version__, models
 from ranvier.cli.main import _COMMANDS
 from ranvier.data import registry
@@ -123,6 +124,43 @@ def test_other_tables_are_read_as_the_training_s_was(tmp_path: Path, capsys: Cap
     predictions = call(capsys, "predict", out, other, "--json").json["predictions"]
     wanted = numbers[:, 0] - numbers[:, 1]
     assert np.abs(np.array([each["value"] for each in predictions]) - wanted).mean() < 0.2
+
+
+def test_a_run_from_python_finds_the_columns_of_tables_by_name(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    data, out = table(tmp_path / "t.csv"), tmp_path / "run"
+    model = rv.Model(rv.nn.Linear(2), "cross_entropy", rv.optim.Adam(0.05), ["accuracy"])
+    model.fit(rv.data.from_path(data), epochs=20, out=out)
+    rows = [line.split(",") for line in data.read_text().splitlines()]
+    other = tmp_path / "other.csv"
+    other.write_text("\n".join(f"{c},{b},{a}" for a, b, c in rows) + "\n")
+    wanted = call(capsys, "predict", out, data, "--json").json["predictions"]
+    found = call(capsys, "predict", out, other, "--json").json["predictions"]
+    assert [each["probability"] for each in found] == [each["probability"] for each in wanted]
+    assert [each["label"] for each in found] == [each["label"] for each in wanted]
+    measured = call(capsys, "evaluate", out, "--data", other, "--label", "label", "--json").json
+    assert measured["accuracy"] > 0.9
+    lost = table(tmp_path / "lost.csv", [])
+    lost.write_text("a,c,label\n1,2,yes\n2,1,no\n")
+    refused = call(capsys, "predict", out, lost)
+    assert refused.status == 2
+    assert "lost.csv: there is no column 'b'; the network takes a, b" in refused.err
+
+
+def test_resuming_finds_columns_by_name(tmp_path: Path, capsys: Capture) -> None:
+    run = trained(capsys, tmp_path)
+    before = (run / "weights.safetensors").read_bytes()
+    data = tmp_path / "t.csv"
+    rows = [line.split(",") for line in data.read_text().splitlines()]
+    data.write_text("\n".join(f"{b},{a},{c}" for a, b, c in rows) + "\n")
+    again = ("train", "mlp", "--data", data, "--out", run, *TINY, "--resume")
+    assert call(capsys, *again).status == 0
+    assert (run / "weights.safetensors").read_bytes() == before
+    data.write_text("\n".join(f"{b},{c}" for a, b, c in rows) + "\n")
+    refused = call(capsys, *again)
+    assert refused.status == 2
+    assert "there is no column 'a'; the network takes a, b" in refused.err
 
 
 def test_a_table_without_a_header_is_read_whole(tmp_path: Path, capsys: Capture) -> None:
