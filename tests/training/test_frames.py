@@ -205,9 +205,7 @@ def test_series_of_numbers_are_regression() -> None:
 
 
 def test_words_as_targets_say_what_to_do() -> None:
-    with pytest.raises(
-        DataError, match="targets: there are words, such as '"
-    ):
+    with pytest.raises(DataError, match="targets: there are words, such as '"):
         classifier().fit(FRAME, KINDS.map({0: "no", 1: "yes"}))
 
 
