@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ranvier.experiments.run import HOLDS, Result
@@ -19,6 +20,9 @@ from ranvier.training.history import plain
 from ranvier.wording import counted, duration
 
 PAGE = "index.html"
+
+_LISTED = 8
+"""Numbers of a list that the page shows; of more it says how they are spread."""
 
 
 def write(result: Result, folder: Path) -> Path:
@@ -85,20 +89,32 @@ def _paragraphs(text: str) -> str:
 
 
 def _measurements(found: Mapping[str, Any]) -> str:
-    rows = [(name.replace("_", " "), _shown(value)) for name, value in found.items()]
+    rows = [row for name, value in found.items() for row in _rows(_words(name), plain(value))]
     return table(("measurement", "value"), rows)
 
 
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _rows(name: str, value: Any) -> list[tuple[str, str]]:
+    """A measurement's rows, as texts: one for each name that it has a value for."""
+    if isinstance(value, Mapping):
+        return [row for key, each in value.items() for row in _rows(f"{name}: {key}", each)]
+    return [(name, _shown(value))]
+
+
 def _shown(value: Any) -> str:
-    value = plain(value)
     if isinstance(value, bool) or value is None:
         return "none" if value is None else "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return ", ".join(map(_shown, value))
-    if isinstance(value, Mapping):
-        return "; ".join(f"{name} {_shown(each)}" for name, each in value.items())
+        known = [each for each in value if isinstance(each, int | float)]
+        if len(value) <= _LISTED or len(known) < len(value):
+            return ", ".join(map(_shown, value))
+        ends = f"{_shown(min(known))} to {_shown(max(known))}"
+        return f"{ends}, median {_shown(float(median(known)))} of {len(known)}"
     return str(value)
 
 

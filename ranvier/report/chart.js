@@ -62,8 +62,9 @@
     },
     dots(mark, colour, chart) {
       const rows = zip(mark, "x", "y", "labels").map((d) => ({ ...d, label: d.labels || mark.label }));
-      return [Plot.dot(rows, { x: "x", y: "y", r: 2.6, fillOpacity: 0.8,
-                               fill: (d) => colour(d.label) }),
+      const few = rows.length <= 12;  // which are seen on coloured cells, too
+      return [Plot.dot(rows, { x: "x", y: "y", r: few ? 5 : 2.6, fillOpacity: few ? 1 : 0.8,
+                               fill: (d) => colour(d.label), ...(few ? { stroke: "var(--card)" } : {}) }),
               tip(rows, chart, "currentColor")];
     },
     bars(mark) {
@@ -99,8 +100,8 @@
       context.putImageData(image, 0, 0);
       const source = canvas.toDataURL();
       return [(index, scales) => {
-        const [x1, x2] = [scales.scales.x(mark.left), scales.scales.x(mark.right)];
-        const [y1, y2] = [scales.scales.y(mark.top), scales.scales.y(mark.bottom)];
+        const [x1, x2] = [scales.x(mark.left), scales.x(mark.right)];
+        const [y1, y2] = [scales.y(mark.top), scales.y(mark.bottom)];
         const node = document.createElementNS("http://www.w3.org/2000/svg", "image");
         for (const [key, value] of Object.entries({ x: Math.min(x1, x2), y: Math.min(y1, y2),
           width: Math.abs(x2 - x1), height: Math.abs(y2 - y1), preserveAspectRatio: "none",

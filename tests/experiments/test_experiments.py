@@ -15,7 +15,7 @@ from ranvier.cli.main import run as command
 from ranvier.errors import InputError
 from ranvier.experiments import NAMES, Result
 from ranvier.experiments.experiment import Finding, Trial, experiment
-from ranvier.experiments.page import gallery, page
+from ranvier.experiments.page import _measurements, gallery, page
 from ranvier.experiments.run import execute, own_seeds, predicted
 from ranvier.report.chart import Bars, Cells, Chart, Dots, Line, Rule
 
@@ -118,6 +118,15 @@ def test_bad_seeds_are_refused(seeds: list[int], message: str) -> None:
 def test_an_unknown_experiment_is_refused() -> None:
     with pytest.raises(InputError, match="there is no experiment 'sdg'; there are sgd"):
         experiments.run("sdg")
+
+
+def test_long_lists_are_summed_up_and_names_have_rows() -> None:
+    found = {"by_rate": {"0.1": [1.0, 2.0], "1": list(range(1, 10))}, "seen": True}
+    shown = _measurements(found)
+    assert "by rate: 0.1</td>" in shown.replace(".<wbr>", ".")
+    assert ">1, 2<" in shown
+    assert ">1 to 9, median 5 of 9<" in shown
+    assert ">yes<" in shown
 
 
 class _Figures(HTMLParser):
