@@ -22,6 +22,7 @@ from ranvier.experiments.run import Result, execute
 __all__ = ["NAMES", "Experiment", "Finding", "Result", "Trial", "get", "run"]
 
 NAMES = (
+    "perceptron-xor",
     "universal",
     "backprop-check",
     "sgd",
