@@ -10,7 +10,16 @@ from ranvier.dtypes import bfloat16, bool_, float32, float64, int32, int64, uint
 from ranvier.engines.compile import compile
 from ranvier.engines.program import Options, Program
 from ranvier.graph.backprop import gradients
-from ranvier.graph.compositions import gelu, log_softmax, mean, one_hot, relu, softmax, var
+from ranvier.graph.compositions import (
+    gelu,
+    log_softmax,
+    mean,
+    one_hot,
+    relu,
+    softmax,
+    softplus,
+    var,
+)
 from ranvier.graph.functions import (
     abs,
     add,
@@ -24,6 +33,7 @@ from ranvier.graph.functions import (
     erf,
     exp,
     expand_dims,
+    expm1,
     flip,
     floor,
     greater,
@@ -31,6 +41,7 @@ from ranvier.graph.functions import (
     less,
     less_equal,
     log,
+    log1p,
     logical_and,
     logical_not,
     logical_or,
@@ -106,6 +117,7 @@ __all__ = [
     "erf",
     "exp",
     "expand_dims",
+    "expm1",
     "flip",
     "float32",
     "float64",
@@ -121,6 +133,7 @@ __all__ = [
     "less_equal",
     "load",
     "log",
+    "log1p",
     "log_softmax",
     "logical_and",
     "logical_not",
@@ -156,6 +169,7 @@ __all__ = [
     "sign",
     "sin",
     "softmax",
+    "softplus",
     "sqrt",
     "stack",
     "step",

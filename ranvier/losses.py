@@ -27,7 +27,6 @@ from ranvier.graph.tensor import Tensor
 from ranvier.guidance.calls import explain, explain_class, explained
 from ranvier.guidance.names import missing_names
 from ranvier.guidance.values import instead
-from ranvier.nn.layers.activations import softplus
 from ranvier.records import dataclass
 
 LossFunction = Callable[..., Tensor]
@@ -58,25 +57,46 @@ def cross_entropy(
             f"cross_entropy: logits are [batch, ..., classes] with 2 classes or more, not "
             f"{logits.shape}; use binary_cross_entropy for one output"
         )
-    wanted = distribution(targets, logits)
-    smooth = wanted * (1 - label_smoothing) + label_smoothing / classes
-    losses = -f.sum((smooth if label_smoothing else wanted) * log_softmax(logits), -1)
+    losses = -_expected(log_softmax(logits), targets, logits, label_smoothing)
+    if label_smoothing and _are_labels(targets, logits):
+        labels = f.cast(targets, dtypes.int64)
+        losses = f.where((labels >= 0) & (labels < classes), losses, 0.0)
     if ignore is None:
         return per_sample(losses)
     unseen = checks.whole_number("cross_entropy: ignore", ignore, None)
-    if targets.dtype not in dtypes.INTEGER or targets.shape != losses.shape:
+    if not _are_labels(targets, logits):
         raise DTypeError(
             f"ignore={ignore} needs integer targets {losses.shape}, not {targets.dtype} "
             f"{targets.shape}"
         )
-    counts = f.cast(f.cast(targets, dtypes.int64) != unseen, losses.dtype)
+    counts = f.cast(targets, dtypes.int64) != unseen
     axes = tuple(range(1, losses.ndim))
-    return f.sum(losses * counts, axes) / f.maximum(f.sum(counts, axes), 1.0)
+    number = f.sum(f.cast(counts, losses.dtype), axes)
+    return f.sum(f.where(counts, losses, 0.0), axes) / f.maximum(number, 1.0)
+
+
+def _are_labels(targets: Tensor, logits: Tensor) -> bool:
+    """Whether the targets are class numbers, one for each row of logits."""
+    return targets.dtype in dtypes.INTEGER and targets.shape == logits.shape[:-1]
+
+
+def _expected(values: Tensor, targets: Tensor, logits: Tensor, smoothing: float) -> Tensor:
+    """Σ_k t_k values_k, where a class without a share counts as 0, even if its value is infinite.
+
+    smoothing: the share of the targets that is spread evenly over all classes.
+    """
+    if _are_labels(targets, logits) and not smoothing:
+        labels = f.cast(targets, dtypes.int64)
+        return f.sum(f.where(one_hot(labels, logits.shape[-1], dtypes.bool_), values, 0.0), -1)
+    shares = distribution(targets, logits)
+    if smoothing:
+        shares = shares * (1 - smoothing) + smoothing / logits.shape[-1]
+    return f.sum(f.where(shares == 0, 0.0, shares * values), -1)
 
 
 def distribution(targets: Tensor, logits: Tensor) -> Tensor:
     """Return targets with the shape and dtype of the logits: integers become one-hot rows."""
-    if targets.dtype in dtypes.INTEGER and targets.shape == logits.shape[:-1]:
+    if _are_labels(targets, logits):
         return one_hot(f.cast(targets, dtypes.int64), logits.shape[-1], logits.dtype)
     if targets.shape == logits.shape:
         return f.cast(targets, logits.dtype)
@@ -102,7 +122,11 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """
     _check_floating("binary_cross_entropy", logits)
     targets = aligned(logits, targets)
-    return per_sample(softplus(logits) - logits * targets)
+    # log(1 + exp(|x|)) = |x| + log(1 + exp(-|x|)), whose first part only the wrong side pays: so
+    # neither value nor slope is a small difference. The slope of `size` at 0 is -1, not 0.
+    size = f.maximum(logits, -logits)
+    wrong = f.where(logits > 0, 1 - targets, targets)
+    return per_sample(f.where(wrong == 0, 0.0, wrong * size) + f.log1p(f.exp(-size)))
 
 
 def hinge(scores: Tensor, targets: Tensor) -> Tensor:

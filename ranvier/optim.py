@@ -2,8 +2,8 @@
 
 `optimizer.updates(loss, parameters)` returns the new value of each parameter and of the
 optimizer's own state, for `rv.compile`. All share two buffers: `step`, int64, the number of
-finished updates, and `learning_rate_scale`, float32, which callbacks may set between calls.
-The learning rate is a number or a schedule, times that scale.
+finished updates, and `learning_rate_scale`, float64, which callbacks may set between calls.
+The learning rate is a number or a schedule, times that scale, rounded to the parameter's dtype.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Optimizer(Guided, Named):
             if getattr(self, label) is not None:
                 self._numbers(label, above=0, hint=" or None")
         self.step = Buffer(np.int64(0), name="step")
-        self.learning_rate_scale = Buffer(np.float32(1), name="learning_rate_scale")
+        self.learning_rate_scale = Buffer(np.float64(1), name="learning_rate_scale")
         self._slots = {}
         self._labels = {}
 
@@ -181,8 +181,9 @@ def clipped(
 
 
 def global_norm(slopes: Sequence[Tensor]) -> Tensor:
-    """The Euclidean norm of all gradients together, a float32 scalar."""
-    squares = [f.cast(f.sum(g * g), dtypes.float32) for g in slopes]
+    """The Euclidean norm of all gradients together, a scalar of the widest dtype among them."""
+    widest = max((g.dtype for g in slopes), key=lambda dtype: dtype.itemsize)
+    squares = [f.cast(f.sum(g * g), widest) for g in slopes]
     total = squares[0]
     for square in squares[1:]:
         total = total + square

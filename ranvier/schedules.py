@@ -1,8 +1,8 @@
 """Schedules: the learning rate as a function of the number of finished steps.
 
 A schedule is called with the int64 scalar tensor `step`, 0 at the first update, and returns a
-float32 scalar tensor; so it is part of the training step's graph and survives resuming. Sums
-are done in float64, in which any number of steps is exact.
+float64 scalar tensor; so it is part of the training step's graph and survives resuming. In
+float64 any number of steps is exact, and so is the rate of parameters in float64.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Schedule(Named):
         return f"{self.name} schedule: {label}"
 
     def __call__(self, step: Tensor) -> Tensor:
-        """Return the rate of the update that follows `step` finished ones, float32."""
-        return f.cast(self.value_at(f.cast(step, dtypes.float64)), dtypes.float32)
+        """Return the rate of the update that follows `step` finished ones, float64."""
+        return self.value_at(f.cast(step, dtypes.float64))
 
     @abstractmethod
     def value_at(self, step: Tensor) -> Tensor:

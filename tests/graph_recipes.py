@@ -21,9 +21,10 @@ INTEGERS = (rv.int64, rv.int32, rv.uint8)
 
 SMOOTH: dict[str, Callable[[Tensor], Tensor]] = {
     "negative": rv.negative, "tanh": rv.tanh, "sigmoid": rv.sigmoid, "erf": rv.erf,
-    "sin": rv.sin, "cos": rv.cos, "gelu": rv.gelu, "stop_gradient": rv.stop_gradient,
+    "sin": rv.sin, "cos": rv.cos, "gelu": rv.gelu, "softplus": rv.softplus,
+    "stop_gradient": rv.stop_gradient,
 }  # fmt: skip
-POSITIVE = {"log": rv.log, "sqrt": rv.sqrt, "rsqrt": rv.rsqrt}
+POSITIVE = {"log": rv.log, "log1p": rv.log1p, "sqrt": rv.sqrt, "rsqrt": rv.rsqrt}
 COMPARISONS = (
     rv.less, rv.less_equal, rv.greater, rv.greater_equal, rv.equal, rv.not_equal,
 )  # fmt: skip
@@ -41,10 +42,11 @@ def smooth(b: Builder) -> None:
 
 
 def exponential(b: Builder) -> None:
-    """exp, of an argument that is brought into -2 … 2."""
+    """exp or expm1, of an argument that is brought into -2 … 2."""
     x = b.number()
     scale = 1.0 if x.largest <= 2 else 2.0 ** -np.ceil(np.log2(x.largest / 2))
-    b.put(rv.exp(x.tensor if scale == 1 else x.tensor * float(scale)))
+    function = rv.exp if b.flag() else rv.expm1
+    b.put(function(x.tensor if scale == 1 else x.tensor * float(scale)))
 
 
 def _away_from_zero(b: Builder, x: Node) -> Tensor:
@@ -54,7 +56,7 @@ def _away_from_zero(b: Builder, x: Node) -> Tensor:
 
 
 def positive(b: Builder) -> None:
-    """log, sqrt or rsqrt of something positive."""
+    """log, log1p, sqrt or rsqrt of something positive."""
     function = POSITIVE[b.choose(tuple(POSITIVE))]
     b.put(function(_away_from_zero(b, b.number())))
 

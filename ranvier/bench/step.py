@@ -57,9 +57,7 @@ class BenchStep:
         """Return the losses of the first steps of a fresh network, as many as time allows."""
         self.model.load_weights(self.initial)
         for buffer in self.model.optimizer.state().values():
-            buffer.value = (
-                np.float32(1) if buffer.label == "learning_rate_scale" else buffer.value * 0
-            )
+            buffer.value = 1.0 if buffer.label == "learning_rate_scale" else buffer.value * 0
         found: list[float] = []
         started = perf_counter()
         while len(found) < steps and (perf_counter() - started < seconds or not found):

@@ -48,6 +48,13 @@ def gelu(x: Any) -> Tensor:
     return f.multiply(x * 0.5, 1 + f.erf(x * 0.5**0.5))
 
 
+def softplus(x: Any) -> Tensor:
+    """log(1 + exp(x)), exact far to both sides; its gradient is the sigmoid, also at 0."""
+    x = f.as_tensor(x)
+    # Of equals the second has the gradient: at 0 it is 1 - 1/2.
+    return f.add(f.maximum(0, x), f.log1p(f.exp(f.minimum(x, -x))))
+
+
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """The logarithm of softmax, safe for large logits."""
     x = f.as_tensor(x)

@@ -86,7 +86,9 @@ def _binary(op: Op) -> Callable[[Any, Any], Tensor]:
 
 negative = _unary(pointwise.Negative())
 exp = _unary(pointwise.Exp())
+expm1 = _unary(pointwise.Expm1())
 log = _unary(pointwise.Log())
+log1p = _unary(pointwise.Log1p())
 tanh = _unary(pointwise.Tanh())
 sigmoid = _unary(pointwise.Sigmoid())
 erf = _unary(pointwise.Erf())

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ranvier.graph.compositions import softplus
 from ranvier.guidance.names import missing_names
 from ranvier.nn import initializers
 from ranvier.nn.layers.activations import (
@@ -16,7 +17,6 @@ from ranvier.nn.layers.activations import (
     Softplus,
     Step,
     Tanh,
-    softplus,
 )
 from ranvier.nn.layers.batchnorm import BatchNorm
 from ranvier.nn.layers.convolution import Conv

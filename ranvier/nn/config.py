@@ -17,7 +17,6 @@ import numpy as np
 from ranvier.errors import InputError, RanvierError
 from ranvier.graph import compositions, functions
 from ranvier.nn import initializers
-from ranvier.nn.layers import activations
 from ranvier.nn.module import Module
 
 _DEEPEST = 64
@@ -32,8 +31,8 @@ INITIALIZERS: dict[str, type[Any]] = {
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(functions, name) for name in ("tanh", "sigmoid", "step", "exp", "abs")},
-    **{name: getattr(compositions, name) for name in ("relu", "gelu", "softmax", "log_softmax")},
-    "softplus": activations.softplus,
+    **{name: getattr(compositions, name) for name in ("relu", "gelu", "softplus")},
+    **{name: getattr(compositions, name) for name in ("softmax", "log_softmax")},
 }
 
 

@@ -97,7 +97,7 @@ def _losses(model: Model, feed: Feed, rates: np.ndarray, seed: int) -> np.ndarra
     pace = Pace(0.0)  # one step a call, since each has its own rate
     while True:
         for call in feed.calls(epoch, 0, pace):
-            optimizer.learning_rate_scale.value = np.float32(rates[len(found)])
+            optimizer.learning_rate_scale.value = rates[len(found)]
             sums = program(steps=1, seed=seed, **call.arrays)
             pace.took(1, 1.0)
             averages = learner.objective.averages({k: float(v[0]) for k, v in sums.items()})

@@ -13,6 +13,7 @@ from ranvier import dtypes
 from ranvier.engines.compile import compile as compile_program
 from ranvier.engines.program import Program
 from ranvier.errors import InputError
+from ranvier.graph import functions as f
 from ranvier.graph.leaves import State
 from ranvier.graph.leaves import input as make_input
 from ranvier.graph.tensor import Shape, Tensor
@@ -72,7 +73,7 @@ def training_program(learner: Learner, feed: Feed) -> Program:
         outputs[PENALTY] = objective.penalty(parameters)
         loss = loss + outputs[PENALTY]
     rate = as_schedule(optimizer.learning_rate)(optimizer.step)
-    outputs[LEARNING_RATE] = rate * optimizer.learning_rate_scale
+    outputs[LEARNING_RATE] = f.cast(rate * optimizer.learning_rate_scale, dtypes.float32)
     updates = {**optimizer.updates(loss, parameters), **t.updates}
     if learner.dilution is not None:
         updates = learner.dilution.masked(updates, parameters, seed, optimizer.step, feed.steps)

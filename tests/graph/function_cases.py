@@ -60,7 +60,9 @@ def _unary(name: str, wanted: Callable[[np.ndarray], Any], low: float = -3) -> N
 
 _unary("negative", np.negative)
 _unary("exp", np.exp)
+_unary("expm1", np.expm1)
 _unary("log", np.log, 0.1)
+_unary("log1p", np.log1p, -0.9)
 _unary("tanh", np.tanh)
 _unary("sigmoid", lambda x: 1 / (1 + np.exp(-x)))
 _unary("erf", lambda x: np.vectorize(math.erf, otypes=[float])(x))
@@ -73,6 +75,7 @@ _unary("sign", np.sign)
 _unary("floor", np.floor)
 _unary("step", lambda x: np.heaviside(x, 1))
 _unary("stop_gradient", lambda x: x)
+_unary("softplus", lambda x: np.logaddexp(x, 0))
 _unary("relu", lambda x: np.maximum(x, 0))
 _unary("gelu", lambda x: x * np.vectorize(lambda v: 0.5 * math.erfc(-v / 2**0.5), [float])(x))
 

@@ -192,7 +192,9 @@ _positive = between(0.6, 2.5)
 DIFFERENTIABLE: dict[str, Draw] = {
     "negative": _pointwise(pointwise.Negative(), _unit),
     "exp": _pointwise(pointwise.Exp(), _unit),
+    "expm1": _pointwise(pointwise.Expm1(), _unit),
     "log": _pointwise(pointwise.Log(), _positive),
+    "log1p": _pointwise(pointwise.Log1p(), between(-0.7, 1.5)),
     "tanh": _pointwise(pointwise.Tanh(), _unit),
     "sigmoid": _pointwise(pointwise.Sigmoid(), away),
     "erf": _pointwise(pointwise.Erf(), _unit),
@@ -278,7 +280,9 @@ def _unary_refusals(op: Op, *dtypes: str) -> list[Refusal]:
 
 _OF_FLOATS = (
     "exp",
+    "expm1",
     "log",
+    "log1p",
     "tanh",
     "sigmoid",
     "erf",

@@ -1,4 +1,4 @@
-"""exp, log, tanh, sigmoid, erf, sqrt and rsqrt of float32 within 2 ULP, and their special values.
+"""The special functions, sqrt and rsqrt of float32 within 2 ULP, and their special values.
 
 Programs flush subnormal numbers to zero, so subnormal arguments and results are left out.
 """
@@ -22,6 +22,7 @@ TINY = 2.0**-126
 BRANCHES = (
     *(0.55, 0.93, 4.0, 10.0, 88.0),  # the formulas change, or arguments are clipped
     *(0.5**0.5, 2**0.5, 1.0, 0.5 * math.log(2.0), 12.5 * math.log(2.0)),  # reduced arguments
+    *(math.log(2.0), 1 - 0.5**0.5, 2**0.5 - 1, 2.0**-24, 2.0**24, 1.7e38),  # 1 + x is rounded
     *(9.01, 17.3, 87.33, 88.37, 88.72),  # the results saturate, overflow or underflow
 )
 """Magnitudes round which an implementation may break."""
@@ -36,7 +37,9 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "exp": np.exp,
+    "expm1": np.expm1,
     "log": np.log,
+    "log1p": np.log1p,
     "tanh": np.tanh,
     "sigmoid": _sigmoid,
     "erf": lambda x: _erf(x).astype(np.float64),
@@ -107,7 +110,9 @@ INFINITY, NAN = math.inf, math.nan
 POINTS = [0.0, -0.0, INFINITY, -INFINITY, NAN, -1.0, 200.0, -200.0]
 WANTED = {
     "exp": [1, 1, INFINITY, 0, NAN, math.exp(-1), INFINITY, 0],
+    "expm1": [0.0, -0.0, INFINITY, -1, NAN, math.expm1(-1), INFINITY, -1],
     "log": [-INFINITY, -INFINITY, INFINITY, NAN, NAN, NAN, math.log(200), NAN],
+    "log1p": [0.0, -0.0, INFINITY, NAN, NAN, -INFINITY, math.log1p(200), NAN],
     "tanh": [0.0, -0.0, 1, -1, NAN, math.tanh(-1), 1, -1],
     "sigmoid": [0.5, 0.5, 1, 0, NAN, 1 / (1 + math.e), 1, 0],
     "erf": [0.0, -0.0, 1, -1, NAN, math.erf(-1), 1, -1],
@@ -124,7 +129,7 @@ def test_special_values(name: str, dtype: type, repeats: int) -> None:
     points = np.tile(np.array(POINTS, dtype), repeats)
     found = compiled(name, dtype, points.size)(x=points)["y"]
     wanted = np.tile(np.array(WANTED[name], dtype), repeats)
-    if dtype is np.float64 and name in ("exp", "sigmoid"):
+    if dtype is np.float64 and name in ("exp", "expm1", "sigmoid"):
         large = np.abs(points) == 200
         wanted[large] = EXACT[name](points[large])
     np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=0)
@@ -147,6 +152,19 @@ def test_float64(name: str) -> None:
     np.testing.assert_allclose(found, EXACT[name](values), rtol=1e-14)
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="nothing to compare with")
+@pytest.mark.parametrize("name", ["expm1", "log1p"])
+def test_float64_is_within_two_ulp_over_its_whole_range(name: str) -> None:
+    sizes = np.concatenate([np.geomspace(1e-307, 700, 8192), np.linspace(0.1, 3, 8192)])
+    values = np.concatenate([sizes, -sizes])
+    values = values[values > -1] if name == "log1p" else values
+    values = np.append(values, -np.exp(-np.linspace(0.01, 36, 100)))
+    found = compiled(name, np.float64, values.size)(x=values)["y"]
+    exact = getattr(np, name)(values.astype(np.longdouble))
+    error = np.abs((found - exact) / np.spacing(np.abs(exact.astype(np.float64))))
+    assert error.max() <= 2
+
+
 @pytest.mark.parametrize("machine", ["avx512", "avx2", "neon"])
 def test_no_call_of_the_maths_library(machine: str) -> None:
     """LLVM would make eight or sixteen scalar calls out of one vector operation."""
@@ -154,12 +172,12 @@ def test_no_call_of_the_maths_library(machine: str) -> None:
     module = ir.Module()
     vector = ir.VectorType(ir.FloatType(), 16)
     kind = ir.FunctionType(ir.VoidType(), [ir.PointerType()])
-    for name in ("exp", "log", "tanh", "sigmoid", "erf"):
-        function = ir.Function(module, kind, f"use_{name[:2]}")
+    for name in ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "erf"):
+        function = ir.Function(module, kind, f"use_{name}")
         b = ir.IRBuilder(function.append_basic_block())
         x = b.load(function.args[0], typ=vector, align=4)
         b.store(getattr(special, name)(b, x), function.args[0], align=4)
         b.ret_void()
     code = compile_object(str(module), host)
-    for symbol in (b"expf", b"logf", b"tanhf", b"erff", b"fmaf"):
+    for symbol in (b"expf", b"expm1f", b"logf", b"log1pf", b"tanhf", b"erff", b"fmaf"):
         assert symbol not in code

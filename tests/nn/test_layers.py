@@ -29,7 +29,8 @@ def gelu(x: np.ndarray) -> np.ndarray:
     return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
 
 
-ACTIVATIONS: list[tuple[Module, Callable[[np.ndarray], np.ndarray]]] = [
+Formula = Callable[[np.ndarray], np.ndarray]
+ACTIVATIONS: list[tuple[Module, Formula]] = [
     (nn.Identity(), lambda x: x),
     (nn.Step(), lambda x: (x >= 0).astype(x.dtype)),
     (nn.Sigmoid(), sigmoid),
@@ -45,9 +46,7 @@ ACTIVATIONS: list[tuple[Module, Callable[[np.ndarray], np.ndarray]]] = [
 
 
 @pytest.mark.parametrize(("layer", "formula"), ACTIVATIONS, ids=lambda v: type(v).__name__)
-def test_activation_matches_its_formula(
-    layer: Module, formula: Callable[[np.ndarray], np.ndarray]
-) -> None:
+def test_activation_matches_its_formula(layer: Module, formula: Formula) -> None:
     x = np.concatenate([normal(3, 8) * 3, [[0, -0.0, 1, -1, 20, -20, 5, -5]]]).astype(np.float32)
     close(forward(layer, x), formula(x))
     assert layer.states() == {}
@@ -60,10 +59,35 @@ def test_gradients_of_activations_stay_finite_far_out(layer: Module) -> None:
     assert np.isfinite(value(slope)).all()
 
 
-def test_softplus_has_the_sigmoid_as_gradient_at_zero_too() -> None:
-    x = rv.constant([-30.0, -1.0, 0.0, 2.0, 30.0])
-    (slope,) = rv.gradients(rv.sum(nn.softplus(x)), [x])
-    np.testing.assert_allclose(value(slope), sigmoid(x.numpy()), rtol=1e-5, atol=1e-12)
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize(
+    ("layer", "value_of", "slope_of"),
+    [
+        (nn.Softplus(), lambda x: np.log1p(np.exp(x)), sigmoid),
+        (nn.ELU(), lambda x: np.where(x > 0, x, np.expm1(x)), lambda x: np.exp(np.minimum(x, 0))),
+        (nn.Sigmoid(), sigmoid, lambda x: sigmoid(x) * sigmoid(-x)),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_activations_keep_their_digits_near_zero_and_far_out(
+    layer: Module, value_of: Formula, slope_of: Formula, engine: str
+) -> None:
+    at = np.float32([-80, -30, -12, -1, -1e-4, -1e-8, 0, 1e-8, 1e-4, 2, 10])
+    x = rv.input(at.shape)
+    y = layer(x)
+    (slope,) = rv.gradients(rv.sum(y), [x])
+    found = rv.compile({"x": x}, {"y": y, "slope": slope}, engine=engine)(x=at)
+    exact = at.astype(np.float64)
+    np.testing.assert_allclose(found["y"], value_of(exact), rtol=1e-6)
+    # The slope of the sigmoid is p (1 - p), which has few digits where p is near 1.
+    far = 1e-2 if isinstance(layer, nn.Sigmoid) else 1e-6
+    np.testing.assert_allclose(found["slope"], slope_of(exact), rtol=far)
+
+
+def test_elu_has_the_slope_alpha_at_zero() -> None:
+    for alpha in (1.0, 0.5):
+        x = rv.constant([0.0])
+        assert value(rv.gradients(rv.sum(nn.ELU(alpha)(x)), [x])[0]).tolist() == [alpha]
 
 
 def test_linear_works_on_the_last_axis() -> None:

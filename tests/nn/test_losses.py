@@ -149,6 +149,50 @@ def test_binary_cross_entropy_is_right_far_out(engine: str) -> None:
     close(found["slope"], [[0], [0], [-1], [1], [0], [0], [1], [-1]])
 
 
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_binary_cross_entropy_keeps_its_digits_on_the_right_side(engine: str) -> None:
+    near = np.float32([[-12], [-30], [-80], [12], [30], [80], [-40]])
+    sides = np.float32([[0], [0], [0], [1], [1], [1], [0.25]])
+    x, t = rv.input(near.shape), rv.input(sides.shape)
+    each = losses.binary_cross_entropy(x, t)
+    (slope,) = rv.gradients(rv.sum(each), [x])
+    program = rv.compile({"x": x, "t": t}, {"each": each, "slope": slope}, engine=engine)
+    found = program(x=near, t=sides)
+    z, p = near.astype(np.float64), 1 / (1 + np.exp(-near.astype(np.float64)))
+    wanted = np.where(sides == 1, np.log1p(np.exp(-z)), np.log1p(np.exp(z)) - sides * z)
+    np.testing.assert_allclose(found["each"], wanted[:, 0], rtol=1e-6)
+    slopes = np.where(sides == 1, -1 / (1 + np.exp(z)), p - sides)
+    np.testing.assert_allclose(found["slope"], slopes, rtol=1e-6)
+    far = program(x=np.resize(np.float32([np.inf, -np.inf]), (7, 1)), t=near * 0)["each"]
+    assert far[:2].tolist() == [np.inf, 0]
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("kind", ["labels", "distributions"])
+def test_a_class_of_logit_minus_infinity_costs_nothing_unless_it_is_right(
+    engine: str, kind: str
+) -> None:
+    logits, labels = np.float32([[1, 2, -np.inf], [1, 2, -np.inf]]), np.array([0, 2])
+    targets = labels if kind == "labels" else np.eye(3, dtype=np.float32)[labels]
+    x, t = rv.input(logits.shape), rv.input(targets.shape, targets.dtype)
+    each = losses.cross_entropy(x, t)
+    (slope,) = rv.gradients(rv.sum(each), [x])
+    found = rv.compile({"x": x, "t": t}, {"each": each, "slope": slope}, engine=engine)
+    found = found(x=logits, t=targets)
+    close(found["each"], [np.log(1 + np.e), np.inf])
+    right = 1 / (1 + np.e)
+    close(found["slope"], [[right - 1, 1 - right, 0], [right, 1 - right, -1]])
+
+
+def test_a_label_outside_the_classes_costs_nothing_smoothed_or_not() -> None:
+    labels = np.array([1, -1, 3, 250])
+    for smoothing in (0.0, 0.1):
+        found = of(losses.cross_entropy, LOGITS, labels, label_smoothing=smoothing)
+        assert (found != 0).tolist() == [True, False, False, False]
+    lost = np.where(labels[:, None] == 1, LOGITS, np.nan).astype(np.float32)
+    assert np.isfinite(of(losses.cross_entropy, lost[:2], labels[:2], ignore=-1)).all()
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_smoothing_ignoring_and_class_weights_together(smoothing: float) -> None:
     labels, table = np.array([0, -1, 1, 2]), np.float32([1, 2, 4])

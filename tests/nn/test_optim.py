@@ -208,6 +208,21 @@ def test_learning_rate_scale_is_set_between_calls() -> None:
     close(w.value, [-0.55, -0.55])
 
 
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_float64_is_trained_at_the_exact_rate(engine: str) -> None:
+    def moved(optimizer: optim.Optimizer, scale: float = 1.0) -> float:
+        w = rv.Parameter(np.zeros(1), name="w")
+        updates = optimizer.updates(rv.sum(w * 3.0), [w])
+        optimizer.learning_rate_scale.value = scale
+        rv.compile({}, {}, updates, engine=engine)()
+        return float(w.value[0])
+
+    assert moved(optim.SGD(0.1)) == -(0.1 * 3.0)
+    assert moved(optim.SGD(0.1), 0.7) == -(0.1 * 0.7 * 3.0)
+    assert moved(optim.SGD(schedules.StepDecay(0.3, 5))) == -(0.3 * 3.0)
+    assert moved(optim.SGD(1.0, clip_norm=0.1)) == pytest.approx(-0.1, rel=1e-15)
+
+
 def test_clipping() -> None:
     g = [np.float32([[3, -4]]), np.float32([12])]
     tensors = [rv.constant(a) for a in g]
@@ -254,8 +269,8 @@ def test_schedules_match_their_formulas(engine: str) -> None:
     rates = {schedule.name: schedule(step) for schedule, _ in SCHEDULES}
     found = rv.compile({}, rates, {step: step + 1}, engine=engine)(steps=14)
     for schedule, formula in SCHEDULES:
-        assert found[schedule.name].dtype == np.float32
-        close(found[schedule.name], [formula(s) for s in range(14)], 1e-6)
+        wanted = [formula(s) for s in range(14)]
+        np.testing.assert_allclose(found[schedule.name], wanted, rtol=1e-14)
         assert schedules.as_schedule(schedule.config()) == schedule
 
 

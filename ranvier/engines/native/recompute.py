@@ -13,7 +13,7 @@ from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
 
 COSTS = {"divide": 5, "sqrt": 4, "rsqrt": 6, "exp": 10, "log": 10, "tanh": 14, "sigmoid": 14}
-COSTS |= {"erf": 14, "sin": 60, "cos": 60, "power": 60}
+COSTS |= {"expm1": 12, "log1p": 14, "erf": 14, "sin": 60, "cos": 60, "power": 60}
 REPEATED_LIMIT = 6
 """Work that loops repeat for equal operands is done once if it costs more than this."""
 SHARED_LIMIT = 12

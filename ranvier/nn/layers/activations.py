@@ -6,24 +6,12 @@ raise DTypeError for other inputs.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ranvier import checks
 from ranvier.errors import ShapeError
 from ranvier.graph import functions as f
-from ranvier.graph.compositions import gelu, relu, softmax
+from ranvier.graph.compositions import gelu, relu, softmax, softplus
 from ranvier.graph.tensor import Tensor
-from ranvier.guidance.calls import explained
 from ranvier.nn.module import Module, by, check_floating
-
-
-@explained
-def softplus(x: Any) -> Tensor:
-    """log(1 + exp(x)), safe for large x; its gradient is the sigmoid, also at 0."""
-    value = f.as_tensor(x)
-    size = f.abs(value)
-    # Halves first: x + |x| may be infinite in float32 where x is not.
-    return f.add(value * 0.5 + size * 0.5, f.log(f.exp(-size) + 1.0))
 
 
 class Identity(Module):
@@ -73,7 +61,7 @@ class LeakyReLU(Module):
 
 
 class ELU(Module):
-    """x where positive, else alpha (exp(x) - 1); alpha: 1 by default.
+    """x where positive, else alpha (exp(x) - 1), exact near 0; alpha: 1 by default.
 
     Clevert, Unterthiner & Hochreiter, "Fast and accurate deep network learning by exponential
     linear units", 2016.
@@ -84,8 +72,9 @@ class ELU(Module):
 
     def __call__(self, x: Tensor) -> Tensor:
         check_floating(x)
-        # The branch that `where` drops must not overflow: its gradient would be 0 * inf.
-        below = (f.exp(f.minimum(x, 0)) - 1) * self.alpha
+        # The branch that `where` drops must not overflow: its gradient would be 0 * inf. Of
+        # equals the second has the gradient, so that the slope at 0 is alpha.
+        below = f.expm1(f.minimum(0, x)) * self.alpha
         return f.where(x > 0, x, below)
 
 

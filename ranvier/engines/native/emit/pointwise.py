@@ -147,7 +147,9 @@ def _where(b: Value, dtype: DType, args: Sequence[Value]) -> Value:
 TABLE: dict[str, Emit] = {
     "negative": _negative,
     "exp": _special("exp"),
+    "expm1": _special("expm1"),
     "log": _special("log"),
+    "log1p": _special("log1p"),
     "tanh": _special("tanh"),
     "sigmoid": _special("sigmoid"),
     "erf": _special("erf"),

@@ -1,4 +1,4 @@
-"""exp, log, tanh, sigmoid and erf of float32 values, each within 2 units in the last place.
+"""exp, expm1, log, log1p, tanh, sigmoid and erf of float32, each within 2 units in the last place.
 
 Branch-free polynomials after argument reduction (Muller, "Elementary Functions", 2016), for
 scalars and vectors of any length, with the special values of NumPy; subnormal arguments and
@@ -53,6 +53,8 @@ _LOG = (
     -0.0761905387043953,
 )
 _SQRT_HALF_BITS = 0x3F3504F3
+_TWO_BITS = 0x40000000
+"""The bits of the float32 numbers sqrt(1/2) and 2."""
 _EXPONENT_BITS = -1 << 23
 """The sign and exponent of a float32."""
 
@@ -88,20 +90,37 @@ def exp(b: Value, x: Value) -> Value:
     return _fma(b, excess, scale, scale)
 
 
-def _reduced_exp(b: Value, x: Value) -> tuple[Value, Value]:
+def _reduced_exp(b: Value, x: Value, whole: Value | None = None) -> tuple[Value, Value]:
     """(s, p) with exp(x) = (1 + s) p; p is 2^n for an integer n, or 0.
 
     n is the integer nearest to x / ln 2, but at most 127, since 2^128 is infinity. So s lies
     between -0.3 and 0.42, but reaches 1 near the largest float32; beyond it the product overflows.
+    whole: where n is to be 0, between 0 and ln 2.
     """
     x = _at_least(b, x, _EXP_LOWEST)
     shifted = _fma(b, x, _number(x, 1.0 / math.log(2.0)), _number(x, _ROUNDING))
     shifted = _at_most(b, shifted, _ROUNDING + 127)
+    if whole is not None:
+        shifted = b.select(whole, _number(x, _ROUNDING), shifted)
     n = b.fsub(shifted, _number(x, _ROUNDING))
     r = _fma(b, n, _number(x, -_LN2_HIGH), x)
     r = _fma(b, n, _number(x, -_LN2_LOW), r)
     excess = _fma(b, b.fmul(r, r), _polynomial(b, r, _EXP), r)
     return excess, _power_of_two(b, shifted)
+
+
+def expm1(b: Value, x: Value) -> Value:
+    """e to the power x, less 1; the sign of zero is kept. Worst error 1.5 ULP.
+
+    As `exp`, (1 + s) p - 1 = s p + (p - 1). Up to ln 2, p is 1, so that nothing cancels.
+    """
+    if _is_double(x):
+        return _each_lane(b, "expm1", x)
+    positive = b.fcmp_ordered(">", x, _number(x, 0.0))
+    below = b.fcmp_ordered("<", x, _number(x, math.log(2.0)))
+    excess, scale = _reduced_exp(b, x, whole=b.and_(positive, below))
+    result = _fma(b, excess, scale, b.fsub(scale, _number(x, 1.0)))
+    return _intrinsic(b, "copysign", result, x)
 
 
 def log(b: Value, x: Value) -> Value:
@@ -111,14 +130,45 @@ def log(b: Value, x: Value) -> Value:
     """
     if _is_double(x):
         return _intrinsic(b, "log", x)
+    exponent, f = _reduced_log(b, x)
+    return _special_logs(b, x, _log_of(b, exponent, f))
+
+
+def log1p(b: Value, x: Value) -> Value:
+    """The natural logarithm of 1 + x; the sign of zero is kept. Worst error 1.5 ULP.
+
+    1 + x is rounded to u = m 2^n, and what is lost is put back into m - 1. For n = 0 that is
+    x itself.
+    """
+    if _is_double(x):
+        return _each_lane(b, "log1p", x)
+    one = _number(x, 1.0)
+    u = b.fadd(x, one)
+    lost = b.fsub(x, b.fsub(u, one))
+    exponent, f = _reduced_log(b, u)
+    # Half of lost 2^(1 - n): 2^-n is not normal where n is 127 or 128, and nothing is lost there.
+    scale = b.bitcast(b.sub(_integer(x, _TWO_BITS), exponent), x.type)
+    f = _fma(b, b.fmul(lost, scale), _number(x, 0.5), f)
+    return _intrinsic(b, "copysign", _special_logs(b, u, _log_of(b, exponent, f)), x)
+
+
+def _reduced_log(b: Value, x: Value) -> tuple[Value, Value]:
+    """(n << 23, m - 1) with x = m 2^n and sqrt(1/2) <= m < sqrt(2)."""
     bits = _bits(b, x)
     exponent = b.and_(b.sub(bits, _integer(x, _SQRT_HALF_BITS)), _integer(x, _EXPONENT_BITS))
-    n = b.sitofp(exponent, x.type)  # 2^23 n
-    f = b.fsub(b.bitcast(b.sub(bits, exponent), x.type), _number(x, 1.0))
+    return exponent, b.fsub(b.bitcast(b.sub(bits, exponent), x.type), _number(x, 1.0))
+
+
+def _log_of(b: Value, exponent: Value, f: Value) -> Value:
+    """log((1 + f) 2^n), of n << 23."""
     y = _fma(b, b.fmul(f, f), _polynomial(b, f, _LOG), f)
     # One constant for ln 2 will do: its relative error is 3e-9.
-    y = _fma(b, n, _number(x, math.log(2.0) / 2**23), y)
-    y = b.select(b.fcmp_ordered("<", x, _number(x, math.inf)), y, x)  # inf and NaN stay
+    return _fma(b, b.sitofp(exponent, f.type), _number(f, math.log(2.0) / 2**23), y)
+
+
+def _special_logs(b: Value, x: Value, y: Value) -> Value:
+    """y, the logarithm of x; but inf and NaN stay, 0 gives -inf, and what is below it NaN."""
+    y = b.select(b.fcmp_ordered("<", x, _number(x, math.inf)), y, x)
     negative = b.fcmp_ordered("<", x, _number(x, 0.0))
     special = b.select(negative, _number(x, math.nan), _number(x, -math.inf))
     return b.select(b.fcmp_ordered("<", x, _number(x, _SMALLEST_NORMAL)), special, y)

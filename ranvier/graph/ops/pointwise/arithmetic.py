@@ -41,6 +41,19 @@ class Exp(Pointwise):
         return (grad * out,)
 
 
+class Expm1(Pointwise):
+    """e to the power x, less 1, exact near 0 where exp(x) - 1 cancels."""
+
+    name = "expm1"
+
+    def meaning(self, xp: Any, *arrays: Array) -> Array:
+        return xp.expm1(arrays[0])
+
+    def gradient(self, out: Tensor, grad: Tensor) -> Sequence[Tensor | None]:
+        # Not out + 1, which has few digits where out is near -1.
+        return (grad * f.exp(out.inputs[0]),)
+
+
 class Log(Pointwise):
     """The natural logarithm."""
 
@@ -51,6 +64,18 @@ class Log(Pointwise):
 
     def gradient(self, out: Tensor, grad: Tensor) -> Sequence[Tensor | None]:
         return (grad / out.inputs[0],)
+
+
+class Log1p(Pointwise):
+    """The natural logarithm of 1 + x, exact near 0 where 1 + x is rounded."""
+
+    name = "log1p"
+
+    def meaning(self, xp: Any, *arrays: Array) -> Array:
+        return xp.log1p(arrays[0])
+
+    def gradient(self, out: Tensor, grad: Tensor) -> Sequence[Tensor | None]:
+        return (grad / (out.inputs[0] + 1),)
 
 
 class Tanh(Pointwise):
