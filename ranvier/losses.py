@@ -76,8 +76,8 @@ def cross_entropy(
 
 
 def _are_labels(targets: Tensor, logits: Tensor) -> bool:
-    """Whether the targets are class numbers, one for each row of logits."""
-    return targets.dtype in dtypes.INTEGER and targets.shape == logits.shape[:-1]
+    """Whether the targets are class numbers, one for each row of logits; bools are 0 and 1."""
+    return targets.dtype in (*dtypes.INTEGER, dtypes.bool_) and targets.shape == logits.shape[:-1]
 
 
 def _expected(values: Tensor, targets: Tensor, logits: Tensor, smoothing: float) -> Tensor:
@@ -291,6 +291,8 @@ class Loss:
     scores: what metrics that rank samples see instead, where the link makes unequal outputs
         equal; by default what the link gives.
     wanted: what targets may be, for `check_targets`; by default anything.
+    multilabel: whether several outputs are labels of their own, any number of which may hold,
+        rather than classes that exclude each other; so metrics judge them.
     """
 
     name: str
@@ -299,6 +301,7 @@ class Loss:
     options: Mapping[str, Any] = field(default_factory=dict)
     scores: Link | None = None
     wanted: Wanted | None = None
+    multilabel: bool = False
 
     def __call__(self, predictions: Tensor, targets: Tensor) -> Tensor:
         losses = self.function(predictions, targets, **self.options)
@@ -325,6 +328,7 @@ LOSSES: dict[str, Loss] = {
             f.sigmoid,
             scores=identity,
             wanted=Wanted("numbers from 0 to 1", lambda t: (t >= 0) & (t <= 1)),
+            multilabel=True,
         ),
         Loss("mean_squared_error", mean_squared_error),
         Loss("mean_absolute_error", mean_absolute_error),
@@ -335,6 +339,7 @@ LOSSES: dict[str, Loss] = {
             f.step,
             scores=identity,
             wanted=Wanted("0 or 1", lambda t: (t == 0) | (t == 1)),
+            multilabel=True,
         ),
     )
 }

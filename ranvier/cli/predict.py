@@ -69,8 +69,9 @@ def _results(model: Model, run: Path, read: Samples) -> list[dict[str, Any]]:
     found = model.predict(np.stack(read.rows))
     if isinstance(found, dict):
         raise DataError(f"{run} has several outputs; use it from Python")
-    pairs = zip(read.names, found, strict=True)
-    return [_result(name, values, model.classes) for name, values in pairs]
+    # Several labels have no largest one that would be the answer.
+    classes = () if model.objective.heads[ONE].labels(found.shape) else model.classes
+    return [_result(name, values, classes) for name, values in zip(read.names, found, strict=True)]
 
 
 def _result(name: str, values: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from ranvier import checks, dtypes, losses
 from ranvier.data.errors import DataError
 from ranvier.data.source import Split
+from ranvier.epoch_metrics import several_outputs
 from ranvier.errors import InputError
 from ranvier.graph.tensor import Shape
 from ranvier.nn.module import Module
@@ -107,6 +108,47 @@ def check_labels(objective: Objective, outputs: Mapping[str, Shape], split: Spli
                 f"the target of row {row} is {found}, the network has {classes} outputs; use "
                 f"class numbers 0 to {classes - 1}{more}"
             )
+
+
+def check_metrics(objective: Objective, outputs: Mapping[str, Shape], split: Split) -> None:
+    """Refuse targets that are no classes, where metrics judge classes."""
+    for name, target in by_name(split.targets).items() if split.targets is not None else ():
+        head, output = objective.heads.get(name), outputs.get(name)
+        if head is None or output is None:  # the program's error says so
+            continue
+        judges = [metric.name for metric in head.metrics if metric.classifies]
+        labels = target.dtype.kind in "iub" and target.shape[1:] == output[1:-1] and output[1:]
+        if judges and head.loss.name != "cross_entropy" and not (labels and output[-1] > 1):
+            _check_two_sides(judges[0], target, several_outputs(output) and not head.labels(output))
+
+
+def try_metrics(objective: Objective, outputs: Mapping[str, Shape], split: Split) -> None:
+    """Let metrics of whole epochs refuse, before training, what they cannot judge."""
+    for name, target in by_name(split.targets).items() if split.targets is not None else ():
+        head, output = objective.heads.get(name), outputs.get(name)
+        if head is not None and output is not None:
+            found, wanted = np.zeros((2, *output[1:])), np.zeros((2, *target.shape[1:]))
+            for metric in head.whole:
+                metric(found, wanted, multilabel=head.labels(output))
+
+
+def _check_two_sides(metric: str, target: np.ndarray, distributions: bool) -> None:
+    """Refuse targets of which each says yes or no, unless one half lies between their two values.
+
+    distributions: whether shares of classes that exclude each other will do.
+    """
+    low, high = target.min(), target.max()
+    other = (target != low) & (target != high)
+    if not other.any() and (low == high or low <= 0.5 < high):
+        return
+    if distributions and low >= 0 and np.allclose(target.sum(-1, dtype=np.float64), 1, atol=1e-3):
+        return
+    row = tuple(np.argwhere(other if other.any() else target == high)[0])
+    raise InputError(
+        f"{metric} judges classes, and the targets are no classes: that of row {row[0]} is "
+        f"{target[row]}, beside {low} and {high}; use r2 or mean_absolute_error for quantities, 0 "
+        "and 1 for two classes, cross_entropy with an output for each of several"
+    )
 
 
 def check_class_weights(objective: Objective, outputs: Mapping[str, Shape]) -> None:

@@ -39,9 +39,11 @@ from ranvier.training.checks import (
     check_counts,
     check_finite,
     check_labels,
+    check_metrics,
     check_optimizer,
     check_targets,
     fitting,
+    try_metrics,
 )
 from ranvier.training.evaluation import evaluated, predicted
 from ranvier.training.feeds import Feed, InOrder, Resident, Streamed
@@ -135,9 +137,7 @@ class Model(Guided):
         judged = {
             "loss": [_of(name, head.loss.name) for name, head in heads.items()],
             "metrics": [
-                _of(name, metric)
-                for name, head in heads.items()
-                for metric in (*(each.name for each in head.measures), *head.whole)
+                _of(name, metric.name) for name, head in heads.items() for metric in head.metrics
             ],
         }
         parts = [f"{what} {', '.join(names)}" for what, names in judged.items() if names]
@@ -446,6 +446,10 @@ class Model(Guided):
         self.prepare(feed, seed, names_by_input(first))
         check_class_weights(self.objective, self._outputs)
         check_labels(self.objective, self._outputs, first)
+        taught = learning and first.targets is None
+        judged = replace(first, targets=first.inputs) if taught else first
+        check_metrics(self.objective, self._outputs, judged)
+        try_metrics(self.objective, self._outputs, judged)
         return feed
 
     def _learn_scales(self, split: Split | None) -> None:
@@ -467,6 +471,7 @@ class Model(Guided):
         batch = fitting(self.settings.inputs, batch)
         check_targets(self.objective, batch)
         check_labels(self.objective, self._outputs, batch)
+        check_metrics(self.objective, self._outputs, batch)
         return batch
 
     @contextmanager

@@ -9,19 +9,20 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ranvier import losses, metrics
+from ranvier.epoch_metrics import EpochMetric, epoch_metric, several_outputs
 from ranvier.errors import InputError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Parameter
-from ranvier.graph.tensor import Tensor
+from ranvier.graph.tensor import Shape, Tensor
 from ranvier.losses import Loss
-from ranvier.metrics import EPOCH_METRICS, RANKING, Metric
+from ranvier.metrics import Metric
 from ranvier.records import dataclass
 from ranvier.regularization import Penalty, penalty
 from ranvier.training.targets import Standardize, TargetScale, standardize
 
 Tensors: TypeAlias = "Tensor | Mapping[str, Tensor]"
 LossLike: TypeAlias = "str | Loss | Mapping[str, Any] | Callable[..., Tensor]"
-MetricLike: TypeAlias = "str | Metric | Callable[..., Tensor]"
+MetricLike: TypeAlias = "str | Metric | EpochMetric | Callable[..., Any]"
 
 ONE = ""
 """The name of the output of a network that has only one."""
@@ -47,15 +48,15 @@ def label(output: str, name: str) -> str:
 class Head:
     """What one output is judged by.
 
-    weight: how much its loss counts in the sum. measures: metrics of tensors. whole: names of
-    metrics that need all samples at once. standardize: whether the network predicts
-    standardized targets, and by which scale; without one yet it is as if it did not.
+    weight: how much its loss counts in the sum. measures: metrics of tensors. whole: metrics that
+    need all samples at once. standardize: whether the network predicts standardized targets, and
+    by which scale; without one yet it is as if it did not.
     """
 
     loss: Loss
     weight: float = 1.0
     measures: tuple[Metric, ...] = ()
-    whole: tuple[str, ...] = ()
+    whole: tuple[EpochMetric, ...] = ()
     standardize: Standardize = False
 
     @property
@@ -71,6 +72,15 @@ class Head:
         """Return what people see of a prediction: after the link, in the target's unit."""
         linked = self.loss.link(prediction)
         return self.scale.restored(linked) if self.scale else linked
+
+    @property
+    def metrics(self) -> list[Metric | EpochMetric]:
+        """All metrics."""
+        return [*self.measures, *self.whole]
+
+    def labels(self, shape: Shape) -> bool:
+        """Whether outputs of a shape, [batch, ...], are several labels of their own."""
+        return self.loss.multilabel and several_outputs(shape)
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,8 @@ class Objective:
             sums[label(name, "loss")] = f.sum(loss_weights * head.losses(prediction, target))
             shown = head.shown(prediction) if head.measures else prediction
             for metric in head.measures:
-                sums[label(name, metric.name)] = f.sum(weights * metric(shown, target))
+                each = metric(shown, target, head.labels(prediction.shape))
+                sums[label(name, metric.name)] = f.sum(weights * each)
         return {key: f.cast(value, "float32") for key, value in sums.items()}
 
     def mean_loss(self, sums: Mapping[str, Tensor]) -> Tensor:
@@ -141,8 +152,9 @@ class Objective:
         measures = {}
         for name, head in self.heads.items():
             for metric in head.whole:
-                seen = found.get(name + SCORES, found[name]) if metric in RANKING else found[name]
-                measures[label(name, metric)] = EPOCH_METRICS[metric](seen, wanted[name], weights)
+                seen = found.get(name + SCORES, found[name]) if metric.ranks else found[name]
+                several = head.labels(seen.shape)
+                measures[label(name, metric.name)] = metric(seen, wanted[name], weights, several)
         return measures
 
     def measured(self, outputs: Tensors) -> dict[str, Tensor]:
@@ -150,7 +162,7 @@ class Objective:
         found = self.linked(outputs)
         for name, output in by_name(outputs).items():
             head = self.heads[name]
-            if head.loss.scores is not None and any(metric in RANKING for metric in head.whole):
+            if head.loss.scores is not None and any(metric.ranks for metric in head.whole):
                 found[name + SCORES] = head.loss.scores(output)
         return found
 
@@ -234,8 +246,8 @@ def _head(loss: LossLike, measures: Sequence[MetricLike], weight: float) -> Head
         raise InputError(f"metrics is the text {measures!r}; pass a list, [{measures!r}]")
     registered = [each for each in losses.LOSSES.values() if each.function is loss]
     judged = registered[0] if registered else losses.get(loss)
-    whole = tuple(m for m in measures if isinstance(m, str) and m in EPOCH_METRICS)
-    tensors = tuple(metrics.get(m) for m in measures if m not in whole)
+    whole = tuple(found for m in measures if (found := epoch_metric(m)) is not None)
+    tensors = tuple(metrics.get(m) for m in measures if epoch_metric(m) is None)
     return Head(judged, weight, tensors, whole)
 
 
@@ -250,8 +262,8 @@ def _check_names(heads: Mapping[str, Head]) -> None:
     for output in heads:
         taken |= {label(output, "loss"), label(output, "loss_weight")}
     for output, head in heads.items():
-        for name in (*(metric.name for metric in head.measures), *head.whole):
-            key = label(output, name)
+        for metric in head.metrics:
+            key = label(output, metric.name)
             if key in taken or key.startswith("validation_"):
                 raise InputError(
                     f"a metric cannot be called {key!r}, which something else is called; rename it"

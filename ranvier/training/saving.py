@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,10 +197,11 @@ def _head_config(head: Head) -> dict[str, Any]:
     known = head.loss.name in LOSSES and LOSSES[head.loss.name].function is head.loss.function
     measures = [_metric_config(metric) for metric in head.measures]
     mine = any(isinstance(each, dict) and each.get("own") for each in measures)
+    mine |= any(metrics.epoch_metric(metric.name) != metric for metric in head.whole)
     return {
         "loss": head.loss.config() if known else {"name": head.loss.name, "own": True},
         "weight": head.weight,
-        "metrics": [*measures, *head.whole],
+        "metrics": [*measures, *(metric.name for metric in head.whole)],
         **({"standardize": _scale_config(head)} if head.standardize else {}),
         **({"own": True} if mine else {}),
     }
@@ -224,8 +226,8 @@ def _metric(config: Any) -> str | Metric:
     """The metric, or its name, that `_metric_config` has described."""
     if isinstance(config, str):
         return config
-    function = METRICS[config["function"]].function
-    return Metric(str(config["name"]), function, dict(config["options"]))
+    known = METRICS[config["function"]]
+    return replace(known, name=str(config["name"]), options=dict(config["options"]))
 
 
 def _own(config: Mapping[str, Any], what: str, needed: bool) -> Mapping[str, Any]:
