@@ -312,6 +312,11 @@ class Loss:
             )
         return losses
 
+    @property
+    def own(self) -> bool:
+        """Whether its function is the user's own, and none of this module."""
+        return self.name not in LOSSES or LOSSES[self.name].function is not self.function
+
     def config(self) -> dict[str, Any]:
         """Return the name and the options, ready for JSON."""
         return {"name": self.name, **self.options}

@@ -104,7 +104,9 @@ class Objective:
         sums = {"weight": f.sum(weights)}
         for name, head in self.heads.items():
             prediction, target = found[name], wanted[name]
-            loss_weights = weights * self._of_classes(target)
+            loss_weights = weights
+            for share in self.shares(target):
+                loss_weights = loss_weights * share
             sums[label(name, "loss_weight")] = f.sum(loss_weights)
             sums[label(name, "loss")] = f.sum(loss_weights * head.losses(prediction, target))
             shown = head.shown(prediction) if head.measures else prediction
@@ -145,6 +147,17 @@ class Objective:
     def needs_predictions(self) -> bool:
         """Whether a metric needs the predictions of all samples at once."""
         return any(head.whole for head in self.heads.values())
+
+    @property
+    def may_look_up(self) -> bool:
+        """Whether targets may index something: of a loss of the user's own, or class weights."""
+        return self.class_weights is not None or any(h.loss.own for h in self.heads.values())
+
+    @property
+    def ignored(self) -> dict[str, int]:
+        """The class number that stands for none, by output, where a loss has one."""
+        losses = {name: head.loss.options.get("ignore") for name, head in self.heads.items()}
+        return {name: number for name, number in losses.items() if number is not None}
 
     def of_all(self, predictions: Any, targets: Any, weights: np.ndarray) -> dict[str, Any]:
         """Return the metrics that need all samples at once, of the arrays of `measured`."""
@@ -194,10 +207,11 @@ class Objective:
         """Whether and how each output's targets are standardized."""
         return {name: head.standardize for name, head in self.heads.items()}
 
-    def _of_classes(self, target: Tensor) -> Tensor | float:
+    def shares(self, target: Tensor) -> list[Tensor]:
+        """Return the class weights of a batch, [batch], if there are any."""
         if self.class_weights is None:
-            return 1.0
-        return losses.class_weights(target, self.class_weights)
+            return []
+        return [losses.class_weights(target, self.class_weights)]
 
     def _matched(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         if set(tensors) != set(self.heads):

@@ -16,7 +16,7 @@ from ranvier.errors import InputError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import State
 from ranvier.graph.leaves import input as make_input
-from ranvier.graph.tensor import Shape, Tensor
+from ranvier.graph.tensor import Tensor
 from ranvier.nn.module import Module
 from ranvier.nn.trace import CallRecord, trace
 from ranvier.optim import Optimizer
@@ -106,16 +106,33 @@ def prediction_program(learner: Learner, feed: Feed, logits: bool) -> Program:
 
 def build(
     learner: Learner, example: Tensors, seed: int, drawing: bool = True
-) -> tuple[dict[str, Shape], list[CallRecord]]:
+) -> tuple[dict[str, Tensor], list[CallRecord]]:
     """Create the state of the network for raw inputs.
 
-    drawing: whether it gets initial values, or is going to be written. Returns the shapes of its
-    outputs by name, and every call of a module.
+    drawing: whether it gets initial values, or is going to be written. Returns its outputs
+    by name, and every call of a module.
     """
     with trace(False, seed) as t:
         t.drawing, t.calls = drawing, []
         outputs = apply_net(learner.net, preprocessed(example, learner.preprocess))
-    return {name: output.shape for name, output in by_name(outputs).items()}, t.calls
+    return by_name(outputs), t.calls
+
+
+def traced(learner: Learner, example: Tensors) -> dict[str, Tensor]:
+    """Return the outputs of a built network for raw inputs, by name."""
+    with trace(False):
+        return by_name(apply_net(learner.net, preprocessed(example, learner.preprocess)))
+
+
+def judging(learner: Learner, example: Tensors, targets: Mapping[str, Tensor]) -> list[Tensor]:
+    """Return what is made of targets by losses of the user's own and by class weights."""
+    outputs, found = traced(learner, example), []
+    for name, head in learner.objective.heads.items():
+        if name in outputs and name in targets:
+            if head.loss.own:
+                found.append(head.loss(outputs[name], targets[name]))
+            found += learner.objective.shares(targets[name])
+    return found
 
 
 def drop_states(net: Module, kept: Collection[State]) -> list[State]:

@@ -12,7 +12,6 @@ from ranvier import metrics
 from ranvier.data.source import Names
 from ranvier.errors import InputError, RanvierError
 from ranvier.guidance.calls import explained
-from ranvier.losses import LOSSES
 from ranvier.metrics import METRICS, Metric
 from ranvier.nn.config import from_config, to_config
 from ranvier.nn.module import Module
@@ -194,12 +193,11 @@ def _restore(model: Model, folder: Path, passed: bool) -> None:
 
 
 def _head_config(head: Head) -> dict[str, Any]:
-    known = head.loss.name in LOSSES and LOSSES[head.loss.name].function is head.loss.function
     measures = [_metric_config(metric) for metric in head.measures]
     mine = any(isinstance(each, dict) and each.get("own") for each in measures)
     mine |= any(metrics.epoch_metric(metric.name) != metric for metric in head.whole)
     return {
-        "loss": head.loss.config() if known else {"name": head.loss.name, "own": True},
+        "loss": {"name": head.loss.name, "own": True} if head.loss.own else head.loss.config(),
         "weight": head.weight,
         "metrics": [*measures, *(metric.name for metric in head.whole)],
         **({"standardize": _scale_config(head)} if head.standardize else {}),

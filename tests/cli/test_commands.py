@@ -71,6 +71,18 @@ def test_from_training_to_prediction(tmp_path: Path, capsys: Capture) -> None:
     assert call(capsys, "summary", out, "--json").json["layers"][0]["path"] == "conv1"
 
 
+def test_several_labels_are_not_one_answer(tmp_path: Path, capsys: Capture) -> None:
+    x = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    net = rv.nn.Sequential(rv.nn.Linear(2))
+    model = rv.Model(net, "binary_cross_entropy", classes=("a", "b"), engine="reference")
+    model.fit(x, x > 0, progress=False)
+    model.save(tmp_path / "run")
+    (tmp_path / "new.csv").write_text("a,b\n3,-3\n")
+    asked = ("predict", tmp_path / "run", tmp_path / "new.csv", "--engine", "reference", "--json")
+    (found,) = call(capsys, *asked).json["predictions"]
+    assert found["values"] == pytest.approx(model.predict(np.float32([[3, -3]]))[0].tolist())
+
+
 def test_tables_of_classes_and_of_numbers(tmp_path: Path, capsys: Capture) -> None:
     run = trained(capsys, tmp_path)
     (tmp_path / "new.csv").write_text("a,b\n3,-3\n-3,3\n")
