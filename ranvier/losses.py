@@ -11,7 +11,7 @@ program runs: `check_targets` looks at arrays beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from inspect import signature
 from math import prod
@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ranvier import checks, dtypes
+from ranvier.class_weights import balanced as balanced
+from ranvier.class_weights import class_table as class_table
+from ranvier.class_weights import class_weights as class_weights
 from ranvier.errors import DTypeError, InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.compositions import log_softmax, mean, one_hot, softmax
@@ -27,6 +30,7 @@ from ranvier.graph.tensor import Tensor
 from ranvier.guidance.calls import explain, explain_class, explained
 from ranvier.guidance.names import missing_names
 from ranvier.guidance.values import instead
+from ranvier.links import linked, refuse_linked
 from ranvier.records import dataclass
 
 LossFunction = Callable[..., Tensor]
@@ -38,7 +42,11 @@ Link = Callable[[Tensor], Tensor]
 
 
 def cross_entropy(
-    logits: Tensor, targets: Tensor, label_smoothing: float = 0.0, ignore: int | None = None
+    logits: Tensor,
+    targets: Tensor,
+    label_smoothing: float = 0.0,
+    ignore: int | None = None,
+    from_logits: bool = True,
 ) -> Tensor:
     """-Σ_k t_k log softmax(logits)_k, in nats.
 
@@ -48,6 +56,9 @@ def cross_entropy(
     (Szegedy et al., "Rethinking the Inception architecture", 2016).
     ignore: integer targets with this value do not count; a sample's loss is then the mean
     over the positions that do, 0 where none does. None by default: all count.
+    from_logits: True by default. False where the network gives probabilities, by a softmax of its
+    own; those of other origin are divided by their sum, and count as no less than the dtype's
+    epsilon. With True an output that a softmax or sigmoid has made raises InputError.
     """
     checks.number("cross_entropy: label_smoothing", label_smoothing, low=0, below=1)
     _check_floating("cross_entropy", logits)
@@ -57,7 +68,7 @@ def cross_entropy(
             f"cross_entropy: logits are [batch, ..., classes] with 2 classes or more, not "
             f"{logits.shape}; use binary_cross_entropy for one output"
         )
-    losses = -_expected(log_softmax(logits), targets, logits, label_smoothing)
+    losses = -_expected(_log_shares(logits, from_logits), targets, logits, label_smoothing)
     if label_smoothing and _are_labels(targets, logits):
         labels = f.cast(targets, dtypes.int64)
         losses = f.where((labels >= 0) & (labels < classes), losses, 0.0)
@@ -73,6 +84,19 @@ def cross_entropy(
     axes = tuple(range(1, losses.ndim))
     number = f.sum(f.cast(counts, losses.dtype), axes)
     return f.sum(f.where(counts, losses, 0.0), axes) / f.maximum(number, 1.0)
+
+
+def _log_shares(output: Tensor, from_logits: bool) -> Tensor:
+    """The logarithm of the probability of each class."""
+    if from_logits:
+        refuse_linked("cross_entropy", output)
+        return log_softmax(output)
+    found = linked(output)
+    if found is not None and found.link == "softmax" and found.logits is not None:
+        return log_softmax(found.logits)
+    least = float(np.finfo(output.dtype).eps)
+    total = f.sum(output, -1, keepdims=True)
+    return f.subtract(f.log(f.maximum(output, least)), f.log(f.maximum(total, least)))
 
 
 def _are_labels(targets: Tensor, logits: Tensor) -> bool:
@@ -115,18 +139,34 @@ def _flattened(found: Tensor, targets: Tensor) -> str:
     return "; where each sample has one target, put nn.Flatten() before the first nn.Linear"
 
 
-def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+def binary_cross_entropy(logits: Tensor, targets: Tensor, from_logits: bool = True) -> Tensor:
     """-t log p - (1 - t) log(1 - p) with p = sigmoid(logits), in nats.
 
     logits: [batch, ...]. targets: 0 to 1, of the same shape ([batch] may stand for [batch, 1]).
+    from_logits: True by default. False where the network gives p, by a sigmoid of its own; of other
+    origin p and 1 - p count as no less than the dtype's epsilon. With True an output that a
+    sigmoid or softmax has made raises InputError.
     """
     _check_floating("binary_cross_entropy", logits)
     targets = aligned(logits, targets)
+    if from_logits:
+        refuse_linked("binary_cross_entropy", logits)
+    elif (known := _logits_of_sigmoid(logits)) is None:
+        least = float(np.finfo(logits.dtype).eps)
+        p = f.minimum(f.maximum(logits, least), 1 - least)
+        return per_sample(-targets * f.log(p) - (1 - targets) * f.log1p(-p))
+    else:
+        logits = known
     # log(1 + exp(|x|)) = |x| + log(1 + exp(-|x|)), whose first part only the wrong side pays: so
     # neither value nor slope is a small difference. The slope of `size` at 0 is -1, not 0.
     size = f.maximum(logits, -logits)
     wrong = f.where(logits > 0, 1 - targets, targets)
     return per_sample(f.where(wrong == 0, 0.0, wrong * size) + f.log1p(f.exp(-size)))
+
+
+def _logits_of_sigmoid(output: Tensor) -> Tensor | None:
+    found = linked(output)
+    return found.logits if found is not None and found.link == "sigmoid" else None
 
 
 def hinge(scores: Tensor, targets: Tensor) -> Tensor:
@@ -215,62 +255,18 @@ def total(losses: Tensor, weights: Tensor | None = None) -> Tensor:
     return f.divide(f.sum(weights * losses), f.sum(weights))
 
 
-def class_weights(targets: Tensor, weights: Sequence[float] | np.ndarray) -> Tensor:
-    """The weight of each sample by its class, [batch]: multiply them to the samples' weights.
-
-    targets: integers [batch] or distributions [batch, classes]; for two classes also numbers
-    from 0 to 1, the share of class 1, [batch] or [batch, 1]. A class that there is not weighs 0,
-    as one that `ignore` names. weights: one for each class, 0 or more; `balanced` computes them.
-    """
-    table = class_table(weights)
-    if targets.dtype in dtypes.INTEGER and targets.ndim == 1:
-        return f.sum(one_hot(f.cast(targets, dtypes.int64), len(table)) * table, -1)
-    shares = f.cast(targets, dtypes.float32)
-    if len(table) == 2 and targets.shape in (targets.shape[:1], (*targets.shape[:1], 1)):
-        share = shares.reshape(shares.shape[0])
-        return share * float(table[1]) + (1 - share) * float(table[0])
-    if targets.ndim != 2 or targets.shape[1] != len(table):
-        raise ShapeError(
-            f"{len(table)} class weights do not fit targets {targets.dtype} {targets.shape}; "
-            f"targets are integers [batch] or distributions [batch, {len(table)}]"
-        )
-    return f.sum(shares * table, -1)
-
-
-def class_table(weights: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return class weights as float32 [classes]; InputError for what are none."""
-    listed = isinstance(weights, Iterable) and not isinstance(weights, str | Mapping)
-    if not listed or getattr(weights, "ndim", 1) != 1:
-        raise InputError(
-            f"class weights are {checks.shown(weights)}; use one number for each class"
-        )
-    each = [checks.number(f"class weights: that of {i}", w, low=0) for i, w in enumerate(weights)]
-    return np.array(each, np.float32)
-
-
-def balanced(labels: Any, classes: int) -> np.ndarray:
-    """Return class weights n / (classes * count), float32 [classes]; 0 for an absent class.
-
-    labels: integers, 0 to classes - 1, of any shape; else InputError.
-    """
-    classes = checks.whole_number("balanced: classes", classes)
-    found = np.asarray(labels).reshape(-1)
-    if found.size and found.dtype.kind not in "iub":
-        raise InputError(f"the labels are {found.dtype}; use whole numbers, 0 to {classes - 1}")
-    for label in (found.min(initial=0), found.max(initial=0)) if found.size else ():
-        if not 0 <= label < classes:
-            raise InputError(f"a label is {label}; {classes} classes end at {classes - 1}")
-    counts = np.bincount(found.astype(np.int64), minlength=classes)
-    shares = counts.sum() / (classes * np.maximum(counts, 1))
-    return np.where(counts > 0, shares, 0).astype(np.float32)
-
-
 # ---------------------------------------------------------------- the registry
 
 
 def identity(x: Tensor) -> Tensor:
     """The link of losses that take predictions as they are."""
     return x
+
+
+def _scores(p: Tensor) -> Tensor:
+    """The logits behind probabilities, where they are known."""
+    known = _logits_of_sigmoid(p)
+    return p if known is None else known
 
 
 explain(globals())
@@ -352,6 +348,17 @@ LOSSES: dict[str, Loss] = {
 is 1 in float32, so both losses for two classes are ranked by the network's output."""
 
 
+_ON_LOGITS = ("cross_entropy", "binary_cross_entropy")
+"""The losses that apply a link themselves, unless told that the network has done so."""
+
+
+@explained
+def check_output(loss: Loss, output: Tensor) -> None:
+    """Raise InputError for an output of a network that has gone through the loss's link already."""
+    if not loss.own and loss.name in _ON_LOGITS and loss.options.get("from_logits", True):
+        refuse_linked(loss.name, output)
+
+
 @explained
 def check_targets(loss: Loss, targets: np.ndarray) -> None:
     """Raise InputError for an array of targets that the loss cannot learn from."""
@@ -385,11 +392,17 @@ def get(loss: str | Loss | LossFunction | Mapping[str, Any], **options: Any) -> 
     if loss not in LOSSES:
         raise InputError(f"there is no loss {loss!r}; {instead(loss, LOSSES)}")
     found = LOSSES[loss]
+    if "from_logits" in options and not isinstance(options["from_logits"], bool):
+        raise InputError(f"{loss}: from_logits is {options['from_logits']!r}; use True or False")
     known = list(signature(found.function).parameters)[2:]
     for name in options:
         if name not in known:
             raise InputError(f"{loss} has no option {name!r}; it has {', '.join(known) or 'none'}")
-    return replace(found, options=options)
+    made = replace(found, options=options)
+    if options.get("from_logits", True):
+        return made
+    # `predict` shows what the network gives, and metrics that rank see what is behind it.
+    return replace(made, link=identity, scores=found.scores and _scores)
 
 
 if not TYPE_CHECKING:  # checkers would let any name pass

@@ -13,7 +13,7 @@ from ranvier.data.errors import DataError
 from ranvier.data.source import Split
 from ranvier.epoch_metrics import several_outputs
 from ranvier.errors import InputError
-from ranvier.graph.tensor import Shape
+from ranvier.graph.tensor import Shape, Tensor
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
 from ranvier.training.objective import ONE, Objective, by_name
@@ -80,6 +80,13 @@ def _sums_up(array: np.ndarray) -> bool:
     """Whether the sum is finite, which it is only if all elements are: one cheap pass."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(array.sum()))
+
+
+def check_outputs(objective: Objective, outputs: Mapping[str, Tensor]) -> None:
+    """Refuse outputs to which a loss would apply its link a second time."""
+    for name, head in objective.heads.items():
+        if name in outputs:
+            losses.check_output(head.loss, outputs[name])
 
 
 def check_targets(objective: Objective, split: Split) -> None:

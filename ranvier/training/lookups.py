@@ -13,6 +13,7 @@ import numpy as np
 
 from ranvier import dtypes
 from ranvier.data.errors import DataError
+from ranvier.data.source import Split
 from ranvier.graph.evaluate import evaluate_all
 from ranvier.graph.leaves import Constant, Input, State
 from ranvier.graph.ops import movement
@@ -23,6 +24,9 @@ from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
 from ranvier.records import dataclass
 from ranvier.training.arrays import Array
+from ranvier.training.objective import by_name
+from ranvier.training.programs import Learner, judging, traced
+from ranvier.training.settings import Form, Settings, form_of
 
 CHUNK = 1024
 """How many samples are looked through at a time."""
@@ -92,6 +96,32 @@ def _plain(tensor: Tensor) -> bool:
     """Whether a tensor is an input or a constant, or a view, cast or number of such."""
     kinds = (Input, Constant, Pointwise)
     return isinstance(tensor.op, kinds) or type(tensor.op).__module__ == movement.__name__
+
+
+class Tables:
+    """What the data of a model index: tables of its network, and of what judges it."""
+
+    def __init__(self, learner: Learner, settings: Settings) -> None:
+        self._learner, self._settings = learner, settings
+        self._of_inputs = lookups(lambda n: traced(learner, settings.example(n)).values())
+        self._of_targets: dict[str, list[Lookup]] = {}
+
+    def check(self, split: Split) -> None:
+        """Raise DataError for integers that index outside of a table."""
+        check_lookups(self._of_inputs, by_name(split.inputs), "input")
+        objective = self._learner.objective
+        if split.targets is None or not objective.may_look_up:
+            return
+        targets = by_name(split.targets)
+        forms = {name: form_of(array.shape, array.dtype) for name, array in targets.items()}
+        key = repr(forms)
+        if key not in self._of_targets:
+            self._of_targets[key] = lookups(lambda n: self._judging(forms, n))
+        check_lookups(self._of_targets[key], targets, "target", objective.ignored)
+
+    def _judging(self, forms: dict[str, Form], batch: int) -> list[Tensor]:
+        inputs, targets = self._settings.example(batch), by_name(Settings(forms).example(batch))
+        return judging(self._learner, inputs, targets)
 
 
 # ---------------------------------------------------------------- looking through arrays

@@ -15,7 +15,7 @@ from ranvier.data.source import Dataset, Split, split_off
 from ranvier.engines.compile import check_options
 from ranvier.engines.program import Program
 from ranvier.errors import InputError
-from ranvier.graph.tensor import Shape, Tensor
+from ranvier.graph.tensor import Shape
 from ranvier.guidance.calls import explain_class
 from ranvier.guidance.names import Guided
 from ranvier.nn.module import Module
@@ -41,6 +41,7 @@ from ranvier.training.checks import (
     check_labels,
     check_metrics,
     check_optimizer,
+    check_outputs,
     check_targets,
     fitting,
     try_metrics,
@@ -51,13 +52,13 @@ from ranvier.training.files import as_json
 from ranvier.training.fingerprints import fingerprints
 from ranvier.training.first_pass import check_owned, check_pictures, check_symbols
 from ranvier.training.history import History
-from ranvier.training.lookups import Lookup, check_lookups, lookups
+from ranvier.training.lookups import Tables
 from ranvier.training.loop import Training
 from ranvier.training.machine import stamp
-from ranvier.training.objective import ONE, LossLike, MetricLike, by_name, objective
+from ranvier.training.objective import ONE, LossLike, MetricLike, objective
 from ranvier.training.progress import progress as shown_progress
 from ranvier.training.run import RunFolder
-from ranvier.training.settings import Form, Settings, form_of, with_columns
+from ranvier.training.settings import Settings, with_columns
 from ranvier.wording import counted
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 32
 EVALUATION_BATCH = 128
 
-_LEARNT = ("settings", "objective", "preprocess", "classes", "_outputs", "_lookups")
+_LEARNT = ("settings", "objective", "preprocess", "classes", "_outputs", "_tables")
 """What a model learns of its first data."""
 
 
@@ -131,8 +132,7 @@ class Model(Guided):
         self.timings: list[dict[str, Any]] = []
         """When, how fast and on what machine each epoch of `history` was run."""
         self._outputs: dict[str, Shape] = {}
-        self._lookups: list[Lookup] = []
-        self._target_lookups: dict[str, list[Lookup]] = {}
+        self._tables: Tables | None = None
         self._programs: dict[tuple[Any, ...], Program] = {}
 
     def __repr__(self) -> str:
@@ -263,7 +263,7 @@ class Model(Guided):
         """Return the predictions for inputs [n, ...]: an array, or a dict by output.
 
         inputs: arrays; or a `Split` or a `Dataset`, of which it takes the test set. Of a loss on
-        logits these are probabilities; `logits=True` gives the logits.
+        logits these are probabilities; `logits=True` gives what the network returns.
         """
         check_counts(batch_size=batch_size)
         given = inputs.test if isinstance(inputs, Dataset) else inputs
@@ -359,9 +359,8 @@ class Model(Guided):
         if inputs is not None:
             check_pictures(calls, inputs)
             check_symbols(calls, self.preprocess or {})
-        self._lookups = lookups(
-            lambda batch: programs.traced(learner, settings.example(batch)).values()
-        )
+        check_outputs(self.objective, built)
+        self._tables = Tables(learner, settings)
         self.settings = settings
 
     # ------------------------------------------------------------ within
@@ -453,7 +452,8 @@ class Model(Guided):
         self.prepare(feed, seed, names_by_input(first))
         check_class_weights(self.objective, self._outputs)
         check_labels(self.objective, self._outputs, first)
-        self._check_ids(first)
+        assert self._tables is not None
+        self._tables.check(first)
         taught = learning and first.targets is None
         judged = replace(first, targets=first.inputs) if taught else first
         check_metrics(self.objective, self._outputs, judged)
@@ -479,25 +479,10 @@ class Model(Guided):
         batch = fitting(self.settings.inputs, batch)
         check_targets(self.objective, batch)
         check_labels(self.objective, self._outputs, batch)
-        self._check_ids(batch)
+        if self._tables is not None:
+            self._tables.check(batch)
         check_metrics(self.objective, self._outputs, batch)
         return batch
-
-    def _check_ids(self, split: Split) -> None:
-        """Refuse integers that index outside of a table of the network or of what judges it."""
-        check_lookups(self._lookups, by_name(split.inputs), "input")
-        if split.targets is not None and self.objective.may_look_up:
-            targets = by_name(split.targets)
-            forms = {name: form_of(array.shape, array.dtype) for name, array in targets.items()}
-            key = repr(forms)
-            if key not in self._target_lookups:
-                self._target_lookups[key] = lookups(lambda n: self._judging(forms, n))
-            spared = self.objective.ignored
-            check_lookups(self._target_lookups[key], targets, "target", spared)
-
-    def _judging(self, forms: dict[str, Form], batch: int) -> list[Tensor]:
-        inputs, targets = self.settings.example(batch), by_name(Settings(forms).example(batch))
-        return programs.judging(self.learner(), inputs, targets)
 
     @contextmanager
     def undone(self) -> Iterator[None]:

@@ -130,7 +130,7 @@ def judging(learner: Learner, example: Tensors, targets: Mapping[str, Tensor]) -
     for name, head in learner.objective.heads.items():
         if name in outputs and name in targets:
             if head.loss.own:
-                found.append(head.loss(outputs[name], targets[name]))
+                found.append(head.losses(outputs[name], targets[name]))
             found += learner.objective.shares(targets[name])
     return found
 
