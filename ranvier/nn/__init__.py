@@ -8,6 +8,7 @@ from ranvier.nn import initializers
 from ranvier.nn.layers.activations import (
     ELU,
     GELU,
+    SELU,
     Identity,
     LeakyReLU,
     ReLU,
@@ -27,6 +28,7 @@ from ranvier.nn.layers.layernorm import LayerNorm
 from ranvier.nn.layers.linear import Linear
 from ranvier.nn.layers.pooling import AvgPool, GlobalAvgPool, MaxPool
 from ranvier.nn.layers.residual import Residual
+from ranvier.nn.layers.units import activation
 from ranvier.nn.module import Module
 from ranvier.nn.sequential import Sequential
 from ranvier.nn.trace import Trace, trace
@@ -35,6 +37,7 @@ from ranvier.nn.weights import Weights
 __all__ = [
     "ELU",
     "GELU",
+    "SELU",
     "AvgPool",
     "BatchNorm",
     "Conv",
@@ -59,6 +62,7 @@ __all__ = [
     "Tanh",
     "Trace",
     "Weights",
+    "activation",
     "initializers",
     "softplus",
     "trace",

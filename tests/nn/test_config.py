@@ -33,11 +33,12 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "ReLU": (nn.ReLU(), ROW),
     "Residual": (nn.Residual(nn.Conv(4, 3, padding=[(1, 1), (1, 1)]), shortcut=rv.relu), PICTURE),
     "Sequential": (nn.Sequential(nn.Linear(4), rv.tanh, nn.Linear(4), head=nn.Linear(2)), ROW),
+    "SELU": (nn.SELU(), ROW),
     "SiLU": (nn.SiLU(), ROW),
     "Sigmoid": (nn.Sigmoid(), ROW),
     "Softmax": (nn.Softmax(), ROW),
     "Softplus": (nn.Softplus(), ROW),
-    "Step": (nn.Step(), ROW),
+    "Step": (nn.Step(straight_through=True), ROW),
     "Tanh": (nn.Tanh(), ROW),
 }
 """An instance of each layer with arguments, and the shape of an input."""

@@ -33,11 +33,13 @@ Formula = Callable[[np.ndarray], np.ndarray]
 ACTIVATIONS: list[tuple[Module, Formula]] = [
     (nn.Identity(), lambda x: x),
     (nn.Step(), lambda x: (x >= 0).astype(x.dtype)),
+    (nn.Step(straight_through=True), lambda x: (x >= 0).astype(x.dtype)),
     (nn.Sigmoid(), sigmoid),
     (nn.Tanh(), np.tanh),
     (nn.ReLU(), lambda x: np.maximum(x, 0)),
     (nn.LeakyReLU(0.1), lambda x: np.where(x > 0, x, 0.1 * x)),
     (nn.ELU(0.5), lambda x: np.where(x > 0, x, 0.5 * np.expm1(x))),
+    (nn.SELU(), lambda x: 1.05070098 * np.where(x > 0, x, 1.67326324 * np.expm1(x))),
     (nn.GELU(), gelu),
     (nn.SiLU(), lambda x: x * sigmoid(x)),
     (nn.Softplus(), lambda x: np.logaddexp(x, 0)),

@@ -6,12 +6,17 @@ raise DTypeError for other inputs.
 
 from __future__ import annotations
 
+import numpy as np
+
 from ranvier import checks
 from ranvier.errors import ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.compositions import gelu, relu, softmax, softplus
 from ranvier.graph.tensor import Tensor
 from ranvier.nn.module import Module, by, check_floating
+
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+"""The fixed point of mean 0 and variance 1 (Klambauer et al., 2017)."""
 
 
 class Identity(Module):
@@ -22,10 +27,25 @@ class Identity(Module):
 
 
 class Step(Module):
-    """1 where x >= 0, else 0; no gradient (McCulloch & Pitts, 1943)."""
+    """1 where x >= 0, else 0 (McCulloch & Pitts, 1943); `rv.step` as a layer.
+
+    Its gradient is 0, so that nothing before it learns. straight_through: whether the gradient
+    passes as if the layer were the identity, which changes no output; False by default (Bengio,
+    Léonard & Courville, "Estimating or propagating gradients through stochastic neurons for
+    conditional computation", 2013).
+    """
+
+    def __init__(self, straight_through: bool = False) -> None:
+        self.straight_through = checks.flag("Step: straight_through", straight_through)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return f.step(x)
+        if not self.straight_through:
+            return f.step(x)
+        check_floating(x)
+        # Infinity less itself would be NaN; a finite number less itself is 0.
+        most = float(np.finfo(x.dtype).max)
+        finite = f.minimum(f.maximum(x, -most), most)
+        return f.step(x) + (finite - f.stop_gradient(finite))
 
 
 class Sigmoid(Module):
@@ -71,11 +91,26 @@ class ELU(Module):
         self.alpha = checks.number("ELU: alpha", alpha)
 
     def __call__(self, x: Tensor) -> Tensor:
-        check_floating(x)
-        # The branch that `where` drops must not overflow: its gradient would be 0 * inf. Of
-        # equals the second has the gradient, so that the slope at 0 is alpha.
-        below = f.expm1(f.minimum(0, x)) * self.alpha
-        return f.where(x > 0, x, below)
+        return _elu(x, self.alpha)
+
+
+def _elu(x: Tensor, alpha: float) -> Tensor:
+    check_floating(x)
+    # The branch that `where` drops must not overflow: its gradient would be 0 * inf. Of equals the
+    # second has the gradient, so that the slope at 0 is alpha.
+    below = f.expm1(f.minimum(0, x)) * alpha
+    return f.where(x > 0, x, below)
+
+
+class SELU(Module):
+    """scale ELU(x), so that layers keep mean 0 and variance 1 from input to output.
+
+    scale 1.0507 and alpha 1.6733 are Klambauer et al.'s, "Self-normalizing neural networks", 2017;
+    they go with weights drawn by `initializers.LeCunNormal()`.
+    """
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return _elu(x, _SELU_ALPHA) * _SELU_SCALE
 
 
 class GELU(Module):
