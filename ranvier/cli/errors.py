@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from ranvier.cli.options import REGULARIZERS
 from ranvier.errors import NonFiniteError, RanvierError
 
 _OPTIONS = {
@@ -19,6 +20,7 @@ _OPTIONS = {
     "learning_rate": "--learning-rate",
     "tolerance": "--tolerance",
     "minutes": "--max-minutes",
+    **{name.replace("-", "_"): f"--{name}" for name in REGULARIZERS},
 }
 """Options by the names of choices; all others are made by `--set`."""
 

@@ -59,6 +59,25 @@ def data_options(function: F) -> F:
     return function
 
 
+REGULARIZERS = {
+    "l1": "Strength of the L1 penalty, besides the model's own.",
+    "l2": "Strength of the L2 penalty, besides the model's own.",
+    "weight-decay": "Strength of decoupled weight decay.",
+    "max-norm": "The most that the weights into a unit may have as their norm.",
+    "dilution": "Share of weights that keep their value, chosen anew each batch.",
+    "dropout": "Share of neurons left out while training, of models that have dropout.",
+    "dropconnect": "Share of weights left out while training, chosen anew each batch.",
+}
+"""Options that are settings by a shorter name, and their help."""
+
+
+def regularization_options(function: F) -> F:
+    """Add `--l1`, `--l2`, …, which arrive as keywords; None where they are not given."""
+    for name, text in reversed(REGULARIZERS.items()):
+        function = click.option(f"--{name}", type=float, metavar="X", help=text)(function)
+    return function
+
+
 def say(text: str) -> None:
     """Print a message to stderr."""
     print(text, file=sys.stderr, flush=True)

@@ -18,6 +18,7 @@ from ranvier.cli.options import (
     engine_options,
     json_option,
     percent,
+    regularization_options,
     say,
     settings,
     show,
@@ -73,6 +74,7 @@ _MOST = (1 << 31) - 1
 @click.option(
     "--max-minutes", type=float, help="Stop after so many minutes; the run can be resumed."
 )
+@regularization_options
 @click.option(
     "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Any other setting; may be repeated."
 )
@@ -99,6 +101,7 @@ def command(
     threads: int | None,
     quiet: bool,
     as_json: bool,
+    **regularizers: float | None,
 ) -> None:
     """Train MODEL, measure it on the test data, and write a run folder with a report.
 
@@ -110,6 +113,7 @@ def command(
     run = RunFolder(out if out is not None else _folder(model, resume))
     run.check(resume)
     asked = settings(pairs)
+    asked |= {name: value for name, value in regularizers.items() if value is not None}
     named = recipe.dataset if data is None else data
     known = known_columns(run).get(ONE) if resume and names_a_table(named) else None
     dataset = load_data(named, label, regression, known)

@@ -19,22 +19,25 @@ from ranvier.errors import InputError
 from ranvier.models.recipe import Recipe, outputs_for
 from ranvier.optim import Optimizer
 from ranvier.records import dataclass
-from ranvier.regularization import L1, L2, Dilution, Penalty
+from ranvier.regularization import Penalty
 from ranvier.training.model import Model
+from ranvier.training.weight_rules import as_rule
 
 _RATES = ("value", "peak")
 """What schedules call the rate that they are scaled by."""
 
 _PARTS = ("train", "validation", "test")
 
-_REGULARIZERS = ("l1", "l2", "dilution")
+_REGULARIZERS = ("l1", "l2", "weight_decay", "max_norm", "dilution", "dropconnect")
+"""Arguments of `Model`."""
 
 
 @dataclass(frozen=True)
 class Choices:
     """What the user asks for in place of the recipe's own; None keeps that.
 
-    settings: the network's options by name, `l1`, `l2`, `dilution`, and `optimizer.ARGUMENT`.
+    settings: the network's options by name, regularizers of `Model` by name, such as `l1`, and
+    `optimizer.ARGUMENT`.
     """
 
     epochs: int | None = None
@@ -111,6 +114,11 @@ def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
     _check_forms(dataset)
     plan = _plan(recipe, choices, len(dataset.train))
     loss, metrics = _judged_by(recipe, dataset)
+    optimizer = _chosen(plan.optimizer, choices, arguments)
+    if "weight_decay" in regularizers and hasattr(optimizer, "weight_decay"):
+        # AdamW has decay as part of its rule.
+        arguments["weight_decay"] = regularizers.pop("weight_decay").strength
+        optimizer = _chosen(plan.optimizer, choices, arguments)
     given: dict[str, Any] = {} if choices.threads is None else {"threads": choices.threads}
     outputs = outputs_for(dataset)
     for name, value in options.items():  # alone, to know which one does not fit
@@ -119,10 +127,10 @@ def prepare(recipe: Recipe, data: Dataset, choices: Choices) -> Prepared:
     model = Model(
         recipe.network(shape, outputs, **options),
         loss,
-        _chosen(plan.optimizer, choices, arguments),
+        optimizer,
         metrics,
-        penalties=(*plan.penalties, *regularizers["penalties"]),
-        dilution=regularizers["dilution"],
+        penalties=plan.penalties,
+        **regularizers,
         standardize_targets=not dataset.classes and dataset.train.targets is not None,
         preprocess=dataset.preprocess,
         classes=() if recipe.self_taught else dataset.classes,
@@ -231,25 +239,20 @@ def _sorted(
     recipe: Recipe, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Divide settings into options of the network, regularizers, and optimizer's arguments."""
-    options, arguments = {}, {}
-    penalties: list[Penalty] = []
-    dilution = None
+    options, arguments, regularizers = {}, {}, {}
     for key, value in settings.items():
         kind, _, rest = key.partition(".")
         if rest and kind == "optimizer":
             arguments[rest] = value
         elif key in _REGULARIZERS:
             with chosen(key):
-                if key == "dilution":
-                    dilution = Dilution(value)
-                else:
-                    penalties.append((L1 if key == "l1" else L2)(value))
+                regularizers[key] = as_rule(key, value)
         elif key in recipe.options:
             options[key] = value
         else:
             known = [*recipe.options, *_REGULARIZERS, "optimizer.ARGUMENT"]
             raise InputError(f"{recipe.name} has no setting {key!r}; there are {', '.join(known)}")
-    return options, {"penalties": penalties, "dilution": dilution}, arguments
+    return options, regularizers, arguments
 
 
 def _chosen(own: Optimizer, choices: Choices, arguments: Mapping[str, Any]) -> Optimizer:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ranvier import checks
 from ranvier.errors import InputError
 from ranvier.guidance.calls import explain
 from ranvier.guidance.values import meant
@@ -136,7 +137,10 @@ class Watching(Callback):
 
 
 class EarlyStopping(Watching):
-    """Stop when the quantity has not improved for `patience` epochs (Prechelt, 1998)."""
+    """Stop when the quantity has not improved for `patience` epochs (Prechelt, 1998).
+
+    `Model(early_stopping=...)` gives every training one, and keeps it with the run.
+    """
 
     def __init__(
         self,
@@ -153,6 +157,24 @@ class EarlyStopping(Watching):
     def on_epoch(self, training: Training, record: Record) -> None:
         if not self.improved(record) and record["epoch"] - self.best_epoch >= self.patience:
             training.stop(f"{self.monitor} has not improved for {counted(self.patience, 'epoch')}")
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments, ready for JSON."""
+        return {
+            "monitor": self.monitor,
+            "patience": self.patience,
+            "min_delta": self.min_delta,
+            "mode": "max" if self.sign > 0 else "min",
+        }
+
+
+def as_early_stopping(given: int | Mapping[str, Any] | EarlyStopping | None) -> Any:
+    """Return early stopping for itself, its patience or its arguments; None for None."""
+    if given is None or isinstance(given, EarlyStopping):
+        return given
+    if isinstance(given, Mapping):
+        return EarlyStopping(**given)
+    return EarlyStopping(patience=checks.whole_number("early_stopping", given))
 
 
 class BestWeights(Watching):

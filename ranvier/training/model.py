@@ -22,7 +22,7 @@ from ranvier.nn.module import Module
 from ranvier.nn.summary import Summary, summarize
 from ranvier.nn.weights import Weights
 from ranvier.optim import Optimizer
-from ranvier.regularization import Dilution, Penalty
+from ranvier.regularization import Penalty
 from ranvier.training import preprocess as pre
 from ranvier.training import programs, saving
 from ranvier.training.arrays import (
@@ -33,7 +33,12 @@ from ranvier.training.arrays import (
     names_by_input,
     whole_split,
 )
-from ranvier.training.callbacks import CallbackLike, as_callbacks
+from ranvier.training.callbacks import (
+    CallbackLike,
+    EarlyStopping,
+    as_callbacks,
+    as_early_stopping,
+)
 from ranvier.training.checks import (
     check_class_weights,
     check_counts,
@@ -59,6 +64,8 @@ from ranvier.training.objective import ONE, LossLike, MetricLike, objective
 from ranvier.training.progress import progress as shown_progress
 from ranvier.training.run import RunFolder
 from ranvier.training.settings import Settings, with_columns
+from ranvier.training.weight_rules import RuleLike, check_decay, weight_rules
+from ranvier.training.weight_rules import penalties as more_penalties
 from ranvier.wording import counted
 
 if TYPE_CHECKING:
@@ -80,8 +87,13 @@ class Model(Guided):
     optimizer: an object or a name.
     metrics: names, or functions of (predictions, targets) that return [batch]; a dict by output
         where there are several.
-    penalties: L1, L2 of `rv.regularization`, added to the loss and reported apart.
-    dilution: `rv.regularization.Dilution`, which leaves random weights as they are.
+    l1, l2: strengths of penalties, or `L1`, `L2` of `rv.regularization`; added to the loss and
+        reported apart. penalties: any number of them, for different parameters.
+    weight_decay, max_norm, dilution, dropconnect: what is done to weights beside the optimizer's
+        step: the first argument of `WeightDecay`, `MaxNorm`, `Dilution` or `DropConnect` of
+        `rv.regularization`, or such an object, which may be for some layers only.
+    early_stopping: how many epochs without a better validation loss end a training, or
+        `rv.training.EarlyStopping`; every `fit` has it.
     loss_weights: how much each output's loss counts, 1 by default.
     class_weights: how much each class counts in the loss.
     standardize_targets: True to learn from targets of mean 0 and deviation 1, those of the first
@@ -101,7 +113,13 @@ class Model(Guided):
         metrics: Sequence[MetricLike] | Mapping[str, Sequence[MetricLike]] = (),
         *,
         penalties: Sequence[Penalty] = (),
-        dilution: Dilution | None = None,
+        l1: RuleLike = None,
+        l2: RuleLike = None,
+        weight_decay: RuleLike = None,
+        max_norm: RuleLike = None,
+        dilution: RuleLike = None,
+        dropconnect: RuleLike = None,
+        early_stopping: int | EarlyStopping | None = None,
         loss_weights: Mapping[str, float] | None = None,
         class_weights: Sequence[float] | Array | None = None,
         standardize_targets: bool | Mapping[str, Any] = False,
@@ -114,12 +132,20 @@ class Model(Guided):
             raise InputError(f"net is a {type(net).__name__}; pass an nn.Module")
         check_options("Model", options, signature(Model).parameters)
         self.net = net
+        penalties = (*penalties, *more_penalties(l1, l2))
         self.objective = objective(
             loss, metrics, penalties, loss_weights, class_weights, standardize_targets
         )
         self.optimizer = optim.get(optimizer)
         check_optimizer(self.optimizer, net)
-        self.dilution = dilution
+        self.rules = weight_rules(
+            weight_decay=weight_decay,
+            max_norm=max_norm,
+            dilution=dilution,
+            dropconnect=dropconnect,
+        )
+        check_decay(self.rules, self.optimizer)
+        self.early_stopping = as_early_stopping(early_stopping)
         self.preprocess = None if preprocess is None else pre.check(preprocess)
         self.classes = tuple(classes)
         self.engine = engine
@@ -199,6 +225,8 @@ class Model(Guided):
         check_counts(epochs=epochs, batch_size=batch_size, seed=seed)
         check_optimizer(self.optimizer, self.net)
         beside = as_callbacks(callbacks)
+        if self.early_stopping is not None:
+            beside.append(self.early_stopping)
         with RunFolder(out) if out is not None else nullcontext() as run:
             with self.undone():
                 saved_columns = saving.known_columns(run) if run and resume else NAMELESS
@@ -372,7 +400,7 @@ class Model(Guided):
             self.objective,
             self.optimizer,
             self.preprocess or {},
-            self.dilution,
+            self.rules,
             self.engine,
             self.options,
         )

@@ -21,11 +21,11 @@ from ranvier.nn.module import Module
 from ranvier.nn.trace import CallRecord, trace
 from ranvier.optim import Optimizer
 from ranvier.records import dataclass
-from ranvier.regularization import Dilution
 from ranvier.schedules import as_schedule
 from ranvier.training.feeds import Batch, Feed
 from ranvier.training.objective import Objective, Tensors, by_name
 from ranvier.training.preprocess import preprocessed
+from ranvier.training.weight_rules import WeightRules
 
 PREDICTION = "prediction"
 TARGET = "target"
@@ -41,7 +41,7 @@ class Learner:
     objective: Objective
     optimizer: Optimizer
     preprocess: Mapping[str, Any]
-    dilution: Dilution | None
+    rules: WeightRules
     engine: str
     options: Mapping[str, Any]
 
@@ -67,16 +67,21 @@ def training_program(learner: Learner, feed: Feed) -> Program:
         x = preprocessed(batch.inputs, learner.preprocess)
         found = apply_net(learner.net, x)
         sums = objective.sums(found, targets_of(batch, x, found), batch.weights)
+    learner.rules.check(learner.net.parameters(frozen=True), objective.penalties)
+    made = [*sums.values(), *t.updates.values()]
+    made = learner.rules.dropped(made, parameters, seed, optimizer.step)
+    sums = dict(zip(sums, made, strict=False))
+    statistics = dict(zip(t.updates, made[len(sums) :], strict=True))
     outputs = dict(sums)
     loss = objective.mean_loss(sums)
     if objective.penalties:
         outputs[PENALTY] = objective.penalty(parameters)
         loss = loss + outputs[PENALTY]
-    rate = as_schedule(optimizer.learning_rate)(optimizer.step)
-    outputs[LEARNING_RATE] = f.cast(rate * optimizer.learning_rate_scale, dtypes.float32)
-    updates = {**optimizer.updates(loss, parameters), **t.updates}
-    if learner.dilution is not None:
-        updates = learner.dilution.masked(updates, parameters, seed, optimizer.step, feed.steps)
+    rate = as_schedule(optimizer.learning_rate)(optimizer.step) * optimizer.learning_rate_scale
+    outputs[LEARNING_RATE] = f.cast(rate, dtypes.float32)
+    updates = {**optimizer.updates(loss, parameters), **statistics}
+    counters = (seed, optimizer.step, feed.steps)
+    updates = learner.rules.applied(updates, parameters, rate, counters)
     return learner.compile({**batch.placeholders, "seed": seed}, outputs, updates)
 
 

@@ -147,7 +147,7 @@ def _settings(model: Model) -> dict[str, Any]:
         "standardized_targets": _scales(heads),
         "loss_weights": {name: head.weight for name, head in heads.items() if name},
         "penalties": [each.config() for each in objective.penalties],
-        "dilution": None if model.dilution is None else model.dilution.config(),
+        **model.rules.config(),
         "class_weights": None if weights is None else _by_class(model.classes, weights),
     }
 

@@ -16,12 +16,13 @@ from ranvier.metrics import METRICS, Metric
 from ranvier.nn.config import from_config, to_config
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
-from ranvier.regularization import Dilution, Penalty
+from ranvier.regularization import Penalty
 from ranvier.training.files import RunError, as_json, load_json
 from ranvier.training.history import History
 from ranvier.training.objective import ONE, Head
 from ranvier.training.run import CONFIG, STATE, Checkpoint, RunFolder
 from ranvier.training.settings import Settings
+from ranvier.training.weight_rules import WeightRules
 
 if TYPE_CHECKING:
     from ranvier.training.model import Model
@@ -42,7 +43,7 @@ def config_of(model: Model) -> dict[str, Any]:
 
     trained = model.net.parameters()
     frozen = [path for path in model.net.parameters(frozen=True) if path not in trained]
-    table = model.objective.class_weights
+    table, stopping = model.objective.class_weights, model.early_stopping
     config = {
         "format": FORMAT,
         "version": __version__,
@@ -51,7 +52,8 @@ def config_of(model: Model) -> dict[str, Any]:
         "heads": {name: _head_config(head) for name, head in model.objective.heads.items()},
         "penalties": [each.config() for each in model.objective.penalties],
         "class_weights": None if table is None else table.tolist(),
-        "dilution": None if model.dilution is None else model.dilution.config(),
+        **model.rules.config(),
+        "early_stopping": None if stopping is None else stopping.config(),
         "optimizer": model.optimizer.config(),
         "preprocess": model.preprocess,
         "classes": list(model.classes),
@@ -153,20 +155,21 @@ def _model(
     if measures is None:
         by_output = {n: [_metric(each) for each in head["metrics"]] for n, head in heads.items()}
         measures = by_output[ONE] if one else by_output
-    dilution = config["dilution"]
+    # Runs of older versions have dilution alone.
+    beside = {name: config.get(name) for name in (*WeightRules().config(), "early_stopping")}
     return Model(
         net if net is not None else from_config(config["net"]),
         loss if loss is not None else (losses[ONE] if one else losses),
         Optimizer.from_config(config["optimizer"]),
         measures,
         penalties=[Penalty.from_config(each) for each in config["penalties"]],
-        dilution=None if dilution is None else Dilution.from_config(dilution),
         loss_weights={name: head["weight"] for name, head in heads.items()},
         class_weights=config["class_weights"],
         standardize_targets={name: head.get("standardize", False) for name, head in heads.items()},
         preprocess=config["preprocess"],
         classes=config["classes"],
         engine=engine,
+        **beside,
         **options,
     )
 

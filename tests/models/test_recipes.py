@@ -87,9 +87,17 @@ def test_choices_replace_the_recipe_s_own() -> None:
     assert config["learning_rate"]["peak"] == 0.05
     assert config["learning_rate"]["steps"] == 6  # 40 rows in batches of 20, 3 times
     assert [p.name for p in ready.model.objective.penalties] == ["l2", "l1"]
-    assert ready.model.dilution is not None
+    assert ready.model.rules.dilution is not None
     assert ready.model.options == {"threads": 1}
     assert "Dropout" in str(to_config(ready.model.net))
+    bounded = {"max_norm": 3, "weight_decay": 0.01, "dropconnect": 0.5}
+    rules = prepare(recipe, tiny(recipe), Choices(settings=bounded)).model.rules
+    found = {name: rule and list(rule.values())[1] for name, rule in rules.config().items()}
+    assert found == {**bounded, "dilution": None}
+    adamw = Choices(optimizer="adamw", settings={"weight_decay": 0.125})
+    ready = prepare(recipe, tiny(recipe), adamw)
+    assert ready.model.optimizer.config()["weight_decay"] == 0.125
+    assert ready.model.rules.weight_decay is None
     other = prepare(recipe, tiny(recipe), Choices(optimizer="adam", learning_rate=0.25))
     assert other.model.optimizer.config()["learning_rate"] == 0.25
     assert other.model.optimizer.name == "adam"
