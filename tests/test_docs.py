@@ -240,7 +240,14 @@ def example(name: str) -> ModuleType:
 
 def test_every_example_has_a_test_here() -> None:
     names = {path.stem for path in (ROOT / "examples").glob("*.py")}
-    assert names == {"xor", "train_by_hand", "fit_your_own", "csv_table", "fine_tune"}
+    assert names == {
+        "xor",
+        "train_by_hand",
+        "fit_your_own",
+        "csv_table",
+        "fine_tune",
+        "pretrain_encoder",
+    }
 
 
 @pytest.mark.parametrize("engine", ["native", "reference"])
@@ -283,3 +290,14 @@ def test_an_encoder_is_used_again(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert "taken over: encoder.linear1.weight" in printed
     assert "decoder" not in printed
+
+
+def test_an_encoder_is_pretrained_frozen_and_fine_tuned(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = example("pretrain_encoder").main()
+    assert 0.6 < found["head alone"] < found["fine-tuned"]
+    assert found["from scratch"] > 0.7
+    printed = capsys.readouterr().out
+    assert "codes: (3, 24)" in printed
+    assert "frozen: encoder.conv1.weight" in printed

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from ranvier.cli.options import REGULARIZERS
 from ranvier.errors import NonFiniteError, RanvierError
 
 _OPTIONS = {
@@ -20,7 +21,6 @@ _OPTIONS = {
     "learning_rate": "--learning-rate",
     "tolerance": "--tolerance",
     "minutes": "--max-minutes",
-    **{name.replace("-", "_"): f"--{name}" for name in REGULARIZERS},
 }
 """Options by the names of choices; all others are made by `--set`."""
 
@@ -49,6 +49,7 @@ def in_options(error: RanvierError) -> str:
 
     if isinstance(error, ChoiceError):
         option = _OPTIONS.get(error.choice, f"--set {error.choice}")
+        option = error.choice if error.choice.startswith("--") else option
         named = None if error.within else _NAME_IS.match(str(error))
         return f"{option} is {str(error)[named.end() :]}" if named else f"{option}: {error}"
     if isinstance(error, OtherSettingsError):
@@ -58,6 +59,19 @@ def in_options(error: RanvierError) -> str:
     if isinstance(error, NonFiniteError):
         return f"{error}; see --learning-rate and --set optimizer.clip_norm=1"
     return str(error)
+
+
+@contextmanager
+def by_options(given: Mapping[str, Any]) -> Iterator[None]:
+    """Let errors name the options by which these settings were given, None standing for not."""
+    from ranvier.models.prepare import ChoiceError
+
+    try:
+        yield
+    except ChoiceError as error:
+        if given.get(error.choice) is not None:
+            error.choice = f"--{error.choice.replace('_', '-')}"
+        raise
 
 
 def _other_settings(path: Any, key: str, old: Any, new: Any) -> str:

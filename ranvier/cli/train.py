@@ -13,6 +13,7 @@ import click
 
 from ranvier import models
 from ranvier.cli.data import description, load_data, names_a_table
+from ranvier.cli.errors import by_options
 from ranvier.cli.options import (
     data_options,
     engine_options,
@@ -118,7 +119,8 @@ def command(
     known = known_columns(run).get(ONE) if resume and names_a_table(named) else None
     dataset = load_data(named, label, regression, known)
     choices = Choices(epochs, batch_size, optimizer, learning_rate, asked, engine, threads)
-    ready = prepare(recipe, dataset, choices)
+    with by_options(regularizers):
+        ready = prepare(recipe, dataset, choices)
     about = {
         "model": model,
         **description(named, dataset, label, regression),

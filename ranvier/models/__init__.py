@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ranvier.errors import InputError
 from ranvier.guidance.values import instead
-from ranvier.models import autoencoder, lenet5, mlp, small
+from ranvier.models import autoencoder, conv_autoencoder, lenet5, mlp, small, variational
 from ranvier.models.recipe import Bench, Recipe, outputs_for
 
 RECIPES: dict[str, Recipe] = {
-    module.RECIPE.name: module.RECIPE for module in (mlp, small, lenet5, autoencoder)
+    module.RECIPE.name: module.RECIPE
+    for module in (mlp, small, lenet5, autoencoder, conv_autoencoder, variational)
 }
 """Every recipe by name."""
 

@@ -19,16 +19,17 @@ def mlp(
     outputs: int,
     *,
     hidden: Sequence[int] = (256, 256),
+    activation: str = "relu",
     dropout: float = 0.0,
 ) -> Module:
     """Return a network of dense layers for samples of any shape.
 
-    hidden: the sizes of the hidden layers. dropout: the rate at which hidden neurons are left
-    out.
+    hidden: the sizes of the hidden layers, any number of them. activation: the name of their
+    units, see `nn.activation`. dropout: the rate at which hidden neurons are left out.
     """
     layers: list[Module] = [nn.Flatten()]
     for size in hidden:
-        layers += [nn.Linear(size), nn.ReLU()]
+        layers += [nn.Linear(size), nn.activation(activation)]
         if dropout:
             layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(outputs))

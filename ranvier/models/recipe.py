@@ -94,8 +94,12 @@ class Recipe:
 
 
 def _check_option(name: str, value: Any, default: Any) -> None:
-    """Refuse a value that is not of its default's kind: sizes, a size, or a number."""
-    if isinstance(default, Sequence):
+    """Refuse a value that is not of its default's kind: name, truth value, size(s) or number."""
+    if isinstance(default, str):
+        good, wanted = isinstance(value, str), f"a name, as {default}"
+    elif isinstance(default, bool):
+        good, wanted = isinstance(value, bool), "true or false"
+    elif isinstance(default, Sequence):
         good = isinstance(value, Sequence) and all(_is_size(each) for each in value)
         wanted = f"a list of whole numbers from 1 on, as {list(default)}"
     elif isinstance(default, int):

@@ -24,11 +24,15 @@ from ranvier.nn.layers.convolution import Conv
 from ranvier.nn.layers.dropout import Dropout
 from ranvier.nn.layers.embedding import Embedding
 from ranvier.nn.layers.flatten import Flatten
+from ranvier.nn.layers.latent import GaussianLatent
 from ranvier.nn.layers.layernorm import LayerNorm
 from ranvier.nn.layers.linear import Linear
+from ranvier.nn.layers.noise import GaussianNoise, MaskingNoise
 from ranvier.nn.layers.pooling import AvgPool, GlobalAvgPool, MaxPool
 from ranvier.nn.layers.residual import Residual
+from ranvier.nn.layers.tied import TiedLinear
 from ranvier.nn.layers.units import activation
+from ranvier.nn.layers.upsample import Reshape, Upsample
 from ranvier.nn.module import Module
 from ranvier.nn.sequential import Sequential
 from ranvier.nn.trace import Trace, trace
@@ -44,14 +48,18 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GaussianLatent",
+    "GaussianNoise",
     "GlobalAvgPool",
     "Identity",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "MaskingNoise",
     "MaxPool",
     "Module",
     "ReLU",
+    "Reshape",
     "Residual",
     "Sequential",
     "SiLU",
@@ -60,7 +68,9 @@ __all__ = [
     "Softplus",
     "Step",
     "Tanh",
+    "TiedLinear",
     "Trace",
+    "Upsample",
     "Weights",
     "activation",
     "initializers",

@@ -44,6 +44,7 @@ class Trace:
     training: whether the graph is a training step.
     weights: the weight of each sample, [batch], or None where all weigh the same.
     updates: the new value of each state that layers have changed, for `rv.compile`.
+    penalties: what layers add to the loss of each sample, [batch] each.
     calls: every call of a module so far, for those who set it to a list.
     drawing: whether new state gets its initial values; set to False by those who write it at once.
     """
@@ -64,6 +65,7 @@ class Trace:
         self.seed = seed
         self.weights = weights
         self.updates: dict[State, Tensor] = {}
+        self.penalties: list[Tensor] = []
         self._step = step
         self._draws: dict[str, int] = {}
         for label, tensor in (("seed", self.seed), ("step", step)):
@@ -91,9 +93,30 @@ class Trace:
 
     def random_bytes(self, path: str, shape: Sequence[int]) -> Tensor:
         """Return uniform uint8 for the module at `path`: a new draw each step and each call."""
+        return f.random_bits(shape, self.seed, self.step, self._stream(path), dtypes.uint8)
+
+    def random_normal(self, path: str, shape: Sequence[int]) -> Tensor:
+        """Return standard normal float32 for the module at `path`, likewise.
+
+        By the method of Box & Muller, "A note on the generation of random normal deviates", 1958.
+        """
+        first, second = (self._random_uniform(path, shape) for _ in range(2))
+        return f.sqrt(f.log(1.0 - first) * -2.0) * f.cos(second * (2 * np.pi))
+
+    def _random_uniform(self, path: str, shape: Sequence[int]) -> Tensor:
+        return f.random_uniform(shape, self.seed, self.step, self._stream(path))
+
+    def _stream(self, path: str) -> int:
+        """The key of the next draw of the module at `path`."""
         ordinal = self._draws.get(path, 0)
         self._draws[path] = ordinal + 1
-        return f.random_bits(shape, self.seed, self.step, stream(path, ordinal), dtypes.uint8)
+        return stream(path, ordinal)
+
+    def penalize(self, penalty: Tensor) -> None:
+        """Add `penalty`, [batch], to what training minimizes beside the loss of each sample."""
+        if penalty.ndim != 1:
+            raise ShapeError(f"a layer's penalty is [batch], not of shape {penalty.shape}")
+        self.penalties.append(penalty)
 
     def initial_seed(self) -> int:
         """Return the number that initial values of new state are drawn with."""

@@ -7,6 +7,7 @@ the optimizer's.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import reduce
 from typing import Any
 
 from ranvier import dtypes
@@ -55,7 +56,8 @@ class Learner:
 def training_program(learner: Learner, feed: Feed) -> Program:
     """Return the step that learns from a batch; inputs: the feed's, and `seed`, int64.
 
-    Outputs: the sums of `Objective.sums`, `learning_rate`, and `penalty` if there are penalties.
+    Outputs: the sums of `Objective.sums`, `learning_rate`, and `penalty` if there are penalties, of
+    weights or of layers.
     """
     batch = feed.batch()
     seed = make_input((), dtypes.int64, "seed")
@@ -68,14 +70,18 @@ def training_program(learner: Learner, feed: Feed) -> Program:
         found = apply_net(learner.net, x)
         sums = objective.sums(found, targets_of(batch, x, found), batch.weights)
     learner.rules.check(learner.net.parameters(frozen=True), objective.penalties)
-    made = [*sums.values(), *t.updates.values()]
+    beside = [_mean(penalty, batch.weights) for penalty in t.penalties]
+    made = [*sums.values(), *beside, *t.updates.values()]
     made = learner.rules.dropped(made, parameters, seed, optimizer.step)
     sums = dict(zip(sums, made, strict=False))
-    statistics = dict(zip(t.updates, made[len(sums) :], strict=True))
+    beside = made[len(sums) : len(sums) + len(beside)]
+    statistics = dict(zip(t.updates, made[len(sums) + len(beside) :], strict=True))
     outputs = dict(sums)
     loss = objective.mean_loss(sums)
     if objective.penalties:
-        outputs[PENALTY] = objective.penalty(parameters)
+        beside.append(objective.penalty(parameters))
+    if beside:
+        outputs[PENALTY] = reduce(f.add, beside)
         loss = loss + outputs[PENALTY]
     rate = as_schedule(optimizer.learning_rate)(optimizer.step) * optimizer.learning_rate_scale
     outputs[LEARNING_RATE] = f.cast(rate, dtypes.float32)
@@ -192,6 +198,15 @@ def targets_of(batch: Batch, inputs: Tensors, outputs: Tensors) -> Tensors:
         "there are no targets, and the network does not give back one input of the same size; "
         "pass targets"
     )
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    """The weighted mean of [batch], a float32 scalar; 0 without weight."""
+    if values.shape != weights.shape:
+        raise InputError(f"a layer's penalty is {values.shape}, the batch {weights.shape}")
+    total = f.sum(weights)
+    mean = f.sum(f.cast(values, dtypes.float32) * weights) / f.where(total > 0, total, 1.0)
+    return f.cast(mean, dtypes.float32)
 
 
 def _named(kind: str, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

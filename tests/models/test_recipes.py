@@ -18,7 +18,14 @@ from ranvier.nn.config import from_config, to_config
 from ranvier.nn.summary import summarize
 
 RNG = np.random.default_rng(0)
-PARAMETERS = {"mlp": 269_322, "small": 3_025, "lenet5": 61_706, "autoencoder": 2_837_314}
+PARAMETERS = {
+    "mlp": 269_322,
+    "small": 3_025,
+    "lenet5": 61_706,
+    "autoencoder": 2_837_314,
+    "conv-autoencoder": 105_247,
+    "variational-autoencoder": 815_824,
+}
 
 
 def tiny(recipe: models.Recipe, rows: int = 40) -> rv.data.Dataset:
@@ -181,13 +188,26 @@ def test_parts_of_other_forms_are_refused_before_training(part: str) -> None:
         ("mlp", "dropout", 10**400),
         ("autoencoder", "code", 1.5),
         ("autoencoder", "code", [3]),
+        ("autoencoder", "tied", 1),
+        ("autoencoder", "noise", True),
+        ("mlp", "activation", 3),
     ],
 )
 def test_options_of_another_kind_than_their_default(name: str, option: str, value: Any) -> None:
     recipe = models.get(name)
-    with pytest.raises(InputError, match=rf"^{name}: {option} is .*; use a .*, as ") as error:
+    with pytest.raises(
+        InputError, match=rf"^{name}: {option} is .*; use (a .*, as |true)"
+    ) as error:
         recipe.network((4,), 2, **{option: value})
     assert len(str(error.value)) < 150
+
+
+def test_activations_by_name() -> None:
+    net = models.get("mlp").network((4,), 2, hidden=[3, 5, 7], activation="tanh")
+    kinds = [layer["class"] for layer in to_config(net)["arguments"]["modules"]]
+    assert kinds == ["Flatten", *["Linear", "Tanh"] * 3, "Linear"]
+    with pytest.raises(InputError, match="mlp with activation='tan': there is no activation 'tan'"):
+        models.get("mlp").network((4,), 2, activation="tan")
 
 
 def test_options_of_the_default_s_kind() -> None:

@@ -15,6 +15,7 @@ from ranvier.nn import initializers
 from ranvier.nn.config import FUNCTIONS, INITIALIZERS, classes, from_config, to_config
 
 PICTURE, ROW, IDS = (2, 8, 8, 4), (2, 6), (2, 5)
+SHARED = nn.Linear(4)
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "AvgPool": (nn.AvgPool(2, stride=1), PICTURE),
     "BatchNorm": (nn.BatchNorm(), PICTURE),
@@ -24,13 +25,17 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Embedding": (nn.Embedding(10, 3), IDS),
     "Flatten": (nn.Flatten(), PICTURE),
     "GELU": (nn.GELU(), ROW),
+    "GaussianLatent": (nn.GaussianLatent(0.5), ROW),
+    "GaussianNoise": (nn.GaussianNoise(0.5), ROW),
     "GlobalAvgPool": (nn.GlobalAvgPool(), PICTURE),
     "Identity": (nn.Identity(), ROW),
     "LayerNorm": (nn.LayerNorm(), ROW),
     "LeakyReLU": (nn.LeakyReLU(0.2), ROW),
     "Linear": (nn.Linear(np.int64(3), init=initializers.Orthogonal(2.0)), ROW),
+    "MaskingNoise": (nn.MaskingNoise(0.5), ROW),
     "MaxPool": (nn.MaxPool(2), PICTURE),
     "ReLU": (nn.ReLU(), ROW),
+    "Reshape": (nn.Reshape([2, 3]), ROW),
     "Residual": (nn.Residual(nn.Conv(4, 3, padding=[(1, 1), (1, 1)]), shortcut=rv.relu), PICTURE),
     "Sequential": (nn.Sequential(nn.Linear(4), rv.tanh, nn.Linear(4), head=nn.Linear(2)), ROW),
     "SELU": (nn.SELU(), ROW),
@@ -40,6 +45,8 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "Softplus": (nn.Softplus(), ROW),
     "Step": (nn.Step(straight_through=True), ROW),
     "Tanh": (nn.Tanh(), ROW),
+    "TiedLinear": (nn.Sequential(SHARED, nn.TiedLinear(SHARED)), ROW),
+    "Upsample": (nn.Upsample((2, 3), size=(15, 20)), PICTURE),
 }
 """An instance of each layer with arguments, and the shape of an input."""
 

@@ -37,7 +37,7 @@ def test_straight_through_the_gradient_passes_and_the_output_is_the_same() -> No
 def test_layers_before_a_step_learn_only_straight_through(
     engine: str, straight_through: bool
 ) -> None:
-    net = nn.Sequential(nn.Linear(4), nn.Step(straight_through), nn.Linear(1))
+    net = nn.Sequential(nn.Linear(4), nn.Step(straight_through=straight_through), nn.Linear(1))
     net.build((1, 2))
     before = dict(net.weights)
     model = rv.Model(net, "mean_squared_error", rv.optim.SGD(0.1), engine=engine)
@@ -61,6 +61,6 @@ def test_names_and_arguments_that_there_are_not() -> None:
     with pytest.raises(InputError, match="there is no activation 3"):
         nn.activation(3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="Step: straight_through is 1; use True or False"):
-        nn.Step(1)  # type: ignore[arg-type]
+        nn.Step(straight_through=1)  # type: ignore[arg-type]
     with pytest.raises(DTypeError, match="expected floats, got int64"):
         nn.Step(straight_through=True)(rv.constant([1, 2]))

@@ -35,7 +35,7 @@ class Step(Module):
     conditional computation", 2013).
     """
 
-    def __init__(self, straight_through: bool = False) -> None:
+    def __init__(self, *, straight_through: bool = False) -> None:
         self.straight_through = checks.flag("Step: straight_through", straight_through)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ranvier import checks
 from ranvier.errors import InputError
+from ranvier.guidance.calls import explained
 from ranvier.nn.layers import activations
 from ranvier.nn.module import Module
 
@@ -23,6 +24,7 @@ ACTIVATIONS: dict[str, type[Module]] = {
 """The layers of one number each, with their default arguments."""
 
 
+@explained
 def activation(name: str) -> Module:
     """Return a new activation layer of a name, such as "tanh"; InputError for one there is not."""
     if not isinstance(name, str) or name not in ACTIVATIONS:
