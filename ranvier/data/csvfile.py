@@ -16,6 +16,7 @@ from ranvier.data.header import SEEN, First, first_row, number_in
 from ranvier.data.idx import read_bytes
 from ranvier.data.labels import check_classes, class_names, class_numbers, is_whole
 from ranvier.data.source import Array, Split
+from ranvier.data.table import Table, with_categories
 from ranvier.records import dataclass
 
 _FEW_CLASSES = 20
@@ -24,30 +25,24 @@ _FEW_CLASSES = 20
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-@dataclass(frozen=True)
-class Table:
-    """A CSV file: where it is, its columns, and each row with the line that it ends on."""
-
-    path: Path
-    columns: tuple[str, ...]
-    rows: list[list[str]]
-    lines: list[int]
-
-
 def read_csv(
     path: Path, label: str | None, regression: bool, features: Sequence[str] | None = None
 ) -> tuple[Split, tuple[str, ...]]:
     """Return the rows as a split, and the class names.
 
     Inputs are float32[n, f], and keep their names: the columns `features`, by name, or else every
-    column but the label's. The label's column, the last one unless `label` names another,
-    becomes class numbers int32[n] or, for `regression`, numbers float32[n, 1] without classes.
-    Raises DataError, naming file and line.
+    column but the label's. A column of words becomes one of 0 and 1 for each of its categories,
+    2 to 20, which is called `column=category` (see `table`). The label's column, the last one
+    unless `label` names another, becomes class numbers int32[n] or, for `regression`, numbers
+    float32[n, 1] without classes. Raises DataError, naming file and line.
     """
     table = _read_table(path, features)
     place = _label_place(table, label)
     if len(table.columns) < 2:
         raise DataError(f"{path}: {table.columns[0]!r} is the only column; add columns of features")
+    name = table.columns[place]
+    table = with_categories(table, name, features)
+    place = table.columns.index(name)
     if features is None:
         features = _others(table, place)
     inputs = _numbers(table, _places(table, features))
@@ -95,6 +90,7 @@ def read_rows(
     """
     table = _read_table(path, features)
     if features is not None:
+        table = with_categories(table, "", features)
         return Rows(_numbers(table, _places(table, features)), table.lines)
     columns = list(range(len(table.columns)))
     if len(columns) == width + 1:

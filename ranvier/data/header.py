@@ -37,9 +37,11 @@ def first_row(first: Sequence[str], below: Sequence[Sequence[str]]) -> First:
     above = [first[place] for place in numeric if first[place].lower() not in _MISSING]
     numbers = [number_in(text) for text in above]
     found = [each for each in numbers if each is not None]
+    words = [place for place in range(len(first)) if place not in numeric]
+    if not numeric and rows and all(first[place] in columns[place] for place in words):
+        return First.VALUES
     if len(found) < len(numbers) or not found:
         return First.NAMES
-    words = [place for place in range(len(first)) if place not in numeric]
     if any(first[place] in columns[place] for place in words) or len(set(first)) < len(first):
         return First.VALUES
     counts = _counts(above)

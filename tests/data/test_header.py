@@ -51,6 +51,7 @@ VALUES: dict[str, Sequence[Sequence[str]]] = {
     "a missing number": [["5.1", "?", "0.2", "yes"], *([*row[:3], "yes"] for row in NUMBERS)],
     "sorted": [[str(n + 1), str(2 * n + 3), str(n * n)] for n in range(30)],
     "two rows": [["3", "-3"], ["-3", "3"]],
+    "words alone": [["red", "yes"], ["blue", "no"], ["red", "no"], ["red", "yes"]],
     "equal fields": [["0", "0", "1"], ["0", "5", "1"], ["3", "0", "0"]],
 }
 
