@@ -23,6 +23,7 @@ from ranvier.engines.native import (
     contraction_plan,
     convolution_plan,
     group,
+    joins,
     loops,
     lower,
 )
@@ -33,7 +34,8 @@ from ranvier.engines.native.kernels import MatmulKernel
 
 LIMITS = {
     lower: {"LONG_REDUCTION": 16, "LONG_DEPTH": 16, "FEW_TILES": 1 << 20, "LONG_STATISTICS": 64},
-    group: {"FULL_ROWS": 2},
+    group: {"FULL_ROWS": 2, "MOST_ANCHORS": 3},
+    joins: {"LEAST_REPEATED": 0, "REPEATED_LIMIT": 0},
     cascade: {"FAN": 2},
     loops: {"BLOCK_BYTES": 256},
     contraction_plan: {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
 
+from ranvier.engines.native.costs import counts, elements
 from ranvier.engines.native.draft import CONTRACTIONS, Draft, is_leaf
 from ranvier.engines.native.indexmap import Affine, Guard, IndexMap
 from ranvier.engines.native.inset import Inset
@@ -53,7 +55,7 @@ def write_body(
         at = writer.position(node, draft.anchors[node])
         for place in targets:
             writer.emit(Store(place, at, values[node], node.dtype))
-    return Body(draft.domain, draft.rows, tuple(writer.instructions))
+    return Body(draft.domain, draft.rows, tuple(writer.instructions), writer.needed())
 
 
 @dataclass
@@ -67,6 +69,16 @@ class _Writer:
     def emit(self, instruction: Instruction) -> int:
         self.instructions.append(instruction)
         return len(self.instructions) - 1
+
+    def needed(self) -> dict[Tensor, int]:
+        """How many elements are needed of what is computed, or taken in by reductions."""
+        times: Counter[Tensor] = Counter()
+        for (node, _, _), number in self.known.items():
+            written = self.instructions[number]
+            if counts(written) and isinstance(node.op, Pointwise | Reduction):
+                times[node] += 1
+        points = prod(self.draft.domain)
+        return {node: min(elements(node), n * points) for node, n in times.items()}
 
     def value(self, node: Tensor, where: IndexMap) -> int:
         """Return the number of the instruction that holds `node` at `where`."""
@@ -168,7 +180,8 @@ class _Writer:
     def _load(self, base: Tensor, view: Tensor, where: IndexMap) -> int:
         if isinstance(base.op, Constant) and prod(base.shape) == 1:
             return self.emit(Literal(base.op.value.reshape(()).item(), base.dtype))
-        at = self.position(view, where)
+        # A view is read where its base lies, wherever it may itself be stored.
+        at = self.position(base, where) if view is base else where.flat(view.shape)
         return self.emit(Load(self.places[base], at, where.guards, base.dtype))
 
     def _choose(

@@ -99,10 +99,8 @@ def _stored(program: Observed, outputs: Mapping[str, np.ndarray]) -> dict[Tensor
     results = {place: outputs[name][0] for name, place in schedule.outputs.items()}
     found = {}
     for tensor, place in schedule.stored.items():
-        if place in results:
-            found[tensor] = results[place]
-            continue
-        whole, inset = _temporary(program, place), schedule.insets.get(tensor)
+        whole = results[place] if place in results else _temporary(program, place)
+        inset = schedule.insets.get(tensor)
         found[tensor] = (whole if inset is None else inset.view(whole)).copy()
     return found
 

@@ -10,12 +10,14 @@ from ranvier.engines.native.kernels import (
     Compute,
     ConvolutionKernel,
     IndexKernel,
+    Instruction,
     Kernel,
     MatmulKernel,
     Reduce,
     WinogradKernel,
 )
 from ranvier.graph.ops.indexing import Take
+from ranvier.graph.tensor import Tensor
 from ranvier.records import dataclass
 
 FLOPS_PER_SECOND = 3e10
@@ -71,8 +73,14 @@ def cost_of(kernel: Kernel) -> Cost:
 
 
 def _pointwise_flops(kernel: BodyKernel) -> int:
-    counted = sum(
-        isinstance(x, Reduce) or (isinstance(x, Compute) and x.op.name not in FREE)
-        for x in kernel.body.instructions
-    )
-    return counted * prod(kernel.body.domain)
+    return sum(map(counts, kernel.body.instructions)) * prod(kernel.body.domain)
+
+
+def counts(x: Instruction) -> bool:
+    """Whether an instruction is counted as arithmetic."""
+    return isinstance(x, Reduce) or (isinstance(x, Compute) and x.op.name not in FREE)
+
+
+def elements(node: Tensor) -> int:
+    """The elements that are computed for `node`, or taken in by it if it reduces."""
+    return max([node.size, *(source.size for source in node.inputs)])

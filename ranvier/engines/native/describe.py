@@ -6,6 +6,7 @@ import numpy as np
 
 from ranvier.engines.native.costs import Cost, cost_of
 from ranvier.engines.native.kernels import Kernel
+from ranvier.engines.native.repetition import repetition
 from ranvier.engines.native.schedule import Schedule
 from ranvier.records import dataclass
 
@@ -26,25 +27,27 @@ class Profile:
 def describe_schedule(schedule: Schedule, profile: Profile | None) -> str:
     """Return the table; with a profile also milliseconds and the share of peak."""
     kernels = schedule.sequenced.kernels
-    head = f"{'kernel':<16}{'MFLOP':>10}{'kB':>10}"
+    head = f"{'kernel':<16}{'MFLOP':>10}{'kB':>10}{'times':>7}"
     lines = [head + (f"{'ms':>9}{'peak':>7}" if profile else "") + "  computes"]
     total = Cost(0, 0)
     for i, kernel in enumerate(kernels):
         cost = cost_of(kernel)
         total += cost
         timed = "" if profile is None else _timed(cost, float(profile.seconds[i]), profile)
-        lines.append(_row(kernel.name, cost) + timed + f"  {_summary(kernel)}")
+        row = _row(kernel.name, cost, repetition([kernel]))
+        lines.append(row + timed + f"  {_summary(kernel)}")
     timed = "" if profile is None else _timed(total, float(profile.seconds.sum()), profile)
     barriers = 1 + max(schedule.sequenced.epochs, default=0)
-    lines.append(_row("total", total) + timed + f"  {barriers} barriers")
+    lines.append(_row("total", total, repetition(kernels)) + timed + f"  {barriers} barriers")
     lines.append(f"arena {schedule.arena.size / 1e3:.1f} kB")
     if profile is not None:
         lines.append(f"peak {profile.peak:.0f} GFLOP/s on {profile.threads} threads")
     return "\n".join(lines)
 
 
-def _row(name: str, cost: Cost) -> str:
-    return f"{name:<16}{cost.flops / 1e6:>10.3f}{cost.bytes / 1e3:>10.1f}"
+def _row(name: str, cost: Cost, times: float | None) -> str:
+    repeated = "" if times is None else f"{times:.2f}"
+    return f"{name:<16}{cost.flops / 1e6:>10.3f}{cost.bytes / 1e3:>10.1f}{repeated:>7}"
 
 
 def _timed(cost: Cost, seconds: float, profile: Profile) -> str:

@@ -66,7 +66,8 @@ class Draft:
 class Grouping:
     """The result: kernels in dependency order, and the index of each anchor's kernel.
 
-    `insets` maps each tensor that is stored inside a padded one to that. `operands` says of which
+    `insets` maps each tensor that is stored inside a padded one to that, and `joins` each part of
+    a concatenation that is stored part by part to the whole. `operands` says of which
     tensor in memory each operand of a contraction is a view: one of those that lay there when
     the contraction was grouped.
     """
@@ -74,6 +75,7 @@ class Grouping:
     drafts: list[Draft]
     home: dict[Tensor, int]
     insets: Mapping[Tensor, Tensor]
+    joins: Mapping[Tensor, Tensor]
     operands: dict[Tensor, Read]
 
     def available(self, node: Tensor) -> bool:
@@ -82,7 +84,7 @@ class Grouping:
 
     def contiguous(self, node: Tensor) -> bool:
         """Whether `node` lies in memory without gaps."""
-        return node not in self.insets
+        return node not in self.insets and node not in self.joins
 
 
 def is_leaf(node: Tensor) -> bool:

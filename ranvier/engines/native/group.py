@@ -23,6 +23,7 @@ from ranvier.engines.native.indexmap import (
     identity,
 )
 from ranvier.engines.native.inset import find_insets
+from ranvier.engines.native.joins import find_joins
 from ranvier.engines.native.pull import Pulled, Unsplittable, pull
 from ranvier.engines.native.recompute import recomputed_too_often, repeats
 from ranvier.graph.ops.movement import Concatenate, Pad, Reshape
@@ -41,6 +42,9 @@ FULL_ROWS = 64
 LOOK_BACK = 8
 """How many of the latest kernels a tensor may join."""
 
+MOST_ANCHORS = 64
+"""Tensors that one kernel computes at most: compiling it takes longer the more there are."""
+
 
 def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
     """Group the graph below `roots` into kernels; without `fuse` each tensor gets its own.
@@ -52,10 +56,13 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
     small = _made_of_state(order)
     order.sort(key=lambda node: node not in small)
     stored = _needed_in_memory(order, roots, fuse)
+    joins = find_joins(order, roots) if fuse else {}
+    stored.update(joins)
+    stored.update(joins.values())
     gapless = set(roots) | {base for n in order for base in _read_whole(n)}
     while True:
         insets = find_insets([n for n in order if n in stored], gapless) if fuse else {}
-        grouper = _Grouper(order, stored | set(insets), fuse, insets)
+        grouper = _Grouper(order, stored | set(insets), fuse, insets, joins)
         try:
             grouping = grouper.run(small)
         except Unsplittable as blocked:
@@ -120,12 +127,14 @@ class _Grouper:
         stored: set[Tensor],
         fuse: bool,
         insets: Mapping[Tensor, Tensor],
+        joins: Mapping[Tensor, Tensor],
     ) -> None:
         self.order = order
         self.stored = stored
-        self.bordered = set(insets.values())
+        self.prepared = dict.fromkeys(insets.values(), "border")
+        self.prepared |= dict.fromkeys(joins.values(), "join")
         self.fuse = fuse
-        self.grouping = Grouping([], {}, insets, {})
+        self.grouping = Grouping([], {}, insets, joins, {})
         self.drafts, self.home = self.grouping.drafts, self.grouping.home
 
     def run(self, small: Collection[Tensor]) -> Grouping:
@@ -157,8 +166,8 @@ class _Grouper:
             self._add_contraction(node)
         elif isinstance(node.op, INDEXED):
             self._open(Draft("index", (), 0), node, identity(()), Pulled())
-        elif node in self.bordered:
-            self._open(Draft("border", (), 0), node, identity(()), Pulled())
+        elif node in self.prepared:
+            self._open(Draft(self.prepared[node], (), 0), node, identity(()), Pulled())
         elif node in self.stored:
             self._add_elements(node)
 
@@ -223,7 +232,8 @@ class _Grouper:
             return ()
         lowest = max((self.home[r.node] for r in pulled.reads if r.node in self.home), default=0)
         newest = len(self.drafts) - 1
-        return range(newest, max(lowest, newest - LOOK_BACK + 1) - 1, -1)
+        latest = range(newest, max(lowest, newest - LOOK_BACK + 1) - 1, -1)
+        return [k for k in latest if len(self.drafts[k].anchors) < MOST_ANCHORS]
 
     def _join_reduction(
         self, k: int, node: Tensor, new: Draft, outer: IndexMap, inner: IndexMap, pulled: Pulled
@@ -254,7 +264,7 @@ class _Grouper:
 
     def _join_elements(self, k: int, node: Tensor, where: IndexMap, pulled: Pulled) -> bool:
         draft = self.drafts[k]
-        if draft.kind in ("index", "border") or not self._related(k, pulled):
+        if draft.kind in ("index", "border", "join") or not self._related(k, pulled):
             return False
         levels = [*draft.orders]
         if draft.kind == "rows" and draft.rows < len(draft.domain):

@@ -6,7 +6,7 @@ record. Everything prints as text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from math import prod
 from typing import TypeAlias
@@ -121,11 +121,15 @@ class Body:
 
     The first `rows` dimensions of the domain are the rows, the others the columns. A
     row-level instruction does not depend on the columns. Reductions run over all columns.
+
+    `needed` tells, for reports, how many elements are needed of each tensor that the body computes
+    by arithmetic, or taken in by a reduction.
     """
 
     domain: Shape
     rows: int
     instructions: tuple[Instruction, ...]
+    needed: Mapping[Tensor, int] | None = field(default=None, repr=False, compare=False)
 
     @property
     def columns(self) -> Shape:

@@ -16,6 +16,7 @@ import numpy as np
 from ranvier.engines.native.contraction_plan import TileHost, largest_divisor
 from ranvier.engines.native.draft import INDEXED, is_leaf
 from ranvier.engines.native.images_last import ImagesLast
+from ranvier.engines.native.joins import separated
 from ranvier.engines.native.pooling import POOLING, lower_pooling
 from ranvier.engines.native.spatial import CONVOLUTIONS, in_chunks, lower_convolution
 from ranvier.engines.native.widen import (
@@ -56,7 +57,7 @@ def lower(roots: Sequence[Tensor], host: TileHost) -> list[Tensor]:
     for root in share([new[old] for old in roots], set()):
         shared = is_leaf(root) or isinstance(root.op, INDEXED) or root in distinct
         distinct[apply(StopGradient(), root) if shared else root] = None
-    return list(distinct)
+    return separated(list(distinct))
 
 
 class _Lowering:

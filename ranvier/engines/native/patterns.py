@@ -1,16 +1,18 @@
 """Patterns: kernels that differ only in where their data lie share their code.
 
-A network repeats its blocks, and so its step repeats its kernels: of the 780 of a 34-layer
-residual network 226 differ.
+A network repeats its blocks, and so its step repeats its kernels: of the 778 of a 34-layer
+residual network 225 differ. Data may also lie at differing offsets in one place: the parts of a
+concatenation do, and the slices that are its gradient.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ranvier.engines.native.exact import exact, telling
-from ranvier.engines.native.kernels import Kernel, Place
+from ranvier.engines.native.kernels import BodyKernel, Kernel, Load, Place, Store
 from ranvier.engines.native.order import Sequenced
 from ranvier.records import dataclass
 
@@ -20,12 +22,12 @@ class Wired:
     """A step's kernels in order, as calls of patterns.
 
     `patterns` has the first kernel of each, under a text that says all that its code depends on
-    but the host. A call is the number of its pattern, the slots of its kernel's `places`, and
-    the number of barriers before it.
+    but the host. A call is the number of its pattern, the slots of its kernel's `places`, each
+    with the bytes after which the kernel's data begin there, and the number of barriers before it.
     """
 
     patterns: dict[str, Kernel]
-    calls: tuple[tuple[int, tuple[int, ...], int], ...]
+    calls: tuple[tuple[int, tuple[tuple[int, int], ...], int], ...]
 
     def __str__(self) -> str:
         return "\n".join([*self.patterns, str(self.calls)])
@@ -37,11 +39,14 @@ def wire(sequenced: Sequenced, slots: Mapping[Place, int]) -> Wired:
     numbers: dict[str, int] = {}
     calls = []
     for kernel, epoch in zip(sequenced.kernels, sequenced.epochs, strict=True):
+        starts = _starts(kernel)
+        kernel = _from_starts(kernel, starts)
         own = places(kernel)
         text = _pattern(kernel, own)
         patterns.setdefault(text, kernel)
         number = numbers.setdefault(text, len(numbers))
-        calls.append((number, tuple(slots[place] for place in own), epoch))
+        buffers = tuple((slots[p], starts.get(p, 0) * p.dtype.itemsize) for p in own)
+        calls.append((number, buffers, epoch))
     return Wired(patterns, tuple(calls))
 
 
@@ -49,6 +54,33 @@ def places(kernel: Kernel) -> dict[Place, int]:
     """Every place that a kernel reads or writes, with its number in the kernel's own table."""
     distinct = dict.fromkeys((*kernel.reads(), *kernel.writes()))
     return {place: number for number, place in enumerate(distinct)}
+
+
+def _starts(kernel: Kernel) -> dict[Place, int]:
+    """The elements that a kernel's body skips in each place that it only reads or writes plainly.
+
+    A load under a guard needs the whole place, in which it stays where the guard fails.
+    """
+    if not isinstance(kernel, BodyKernel):
+        return {}
+    accesses = [x for x in kernel.body.instructions if isinstance(x, Load | Store)]
+    starts: dict[Place, int] = {}
+    for x in accesses:
+        starts[x.place] = min(starts.get(x.place, x.at.offset), x.at.offset)
+    whole = {x.place for x in accesses if isinstance(x, Load) and x.guards}
+    whole.update(kernel.operands())
+    return {place: start for place, start in starts.items() if start and place not in whole}
+
+
+def _from_starts(kernel: Kernel, starts: Mapping[Place, int]) -> Kernel:
+    """The same kernel over places that begin where its data do."""
+    if not starts or not isinstance(kernel, BodyKernel):
+        return kernel
+    instructions = tuple(
+        replace(x, at=x.at.scaled(1, -starts.get(x.place, 0))) if isinstance(x, Load | Store) else x
+        for x in kernel.body.instructions
+    )
+    return replace(kernel, body=replace(kernel.body, instructions=instructions))
 
 
 def _pattern(kernel: Kernel, own: Mapping[Place, int]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ranvier.engines.native.draft import Draft, Grouping
 from ranvier.engines.native.inset import Inset, inset_of, without_border
+from ranvier.engines.native.joins import parts_of
 from ranvier.engines.native.kernels import Operand, Place
 from ranvier.engines.program import Signature
 from ranvier.graph.leaves import Constant, Input, State
@@ -97,6 +98,12 @@ class Places:
                 place = Place("temporary", f"{node.op.name}{number}", node.shape, node.dtype)
                 self.stored[node] = place
                 self.targets.setdefault(node, []).append(place)
+        for whole in dict.fromkeys(self.grouping.joins.values()):
+            for part, inset in zip(whole.inputs, parts_of(whole), strict=True):
+                self.insets[part] = inset
+                self.targets[part] = self.targets.get(whole, [])
+                if whole in self.stored:
+                    self.stored[part] = self.stored[whole]
 
     def _read_elsewhere(self, fuse: bool) -> list[Tensor]:
         """The anchors that another kernel reads; all of them where nothing is fused."""

@@ -55,8 +55,17 @@ def _costs(inlined: Collection[Tensor], grouping: Grouping) -> dict[Tensor, int]
     costs: dict[Tensor, int] = {}
     for node in topological(inlined):
         if is_leaf(node) or (node in grouping.home and node not in inlined):
-            costs[node] = 0 if isinstance(node.op, Constant) and node.size == 1 else 2
+            costs[node] = load_cost(node)
         else:
-            own = COSTS.get(node.op.name, 1) if isinstance(node.op, Pointwise) else 0
-            costs[node] = min(own + sum(costs[source] for source in node.inputs), 1000)
+            costs[node] = min(op_cost(node) + sum(costs[source] for source in node.inputs), 1000)
     return costs
+
+
+def load_cost(node: Tensor) -> int:
+    """The cost of reading an element from memory."""
+    return 0 if isinstance(node.op, Constant) and node.size == 1 else 2
+
+
+def op_cost(node: Tensor) -> int:
+    """The cost of computing an element, once its operands are there; views cost nothing."""
+    return COSTS.get(node.op.name, 1) if isinstance(node.op, Pointwise) else 0

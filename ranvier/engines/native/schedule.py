@@ -96,6 +96,8 @@ class _Builder:
                 self._index(i, draft)
             elif draft.kind == "border":
                 self._border(i, draft)
+            elif draft.kind == "join":
+                continue  # the kernels of its parts have stored it
             elif draft.kind == "contraction":
                 self._contractions.add(i, draft, self._body(draft))
             else:

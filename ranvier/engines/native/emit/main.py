@@ -45,12 +45,14 @@ _ARM_FLUSH = 1 << 24
 class Call:
     """Run a kernel, a function of type `builder.KERNEL_TYPE`.
 
-    Its pointer table has the addresses of `buffers`, in that order. Before it, threads wait for
-    each other if `barrier`. With `counters` each thread has some of its own.
+    Its pointer table has the addresses of `buffers`, in that order, each moved on by as many bytes
+    as `starts` says (none if it is empty). Before it, threads wait for each other if `barrier`.
+    With `counters` each thread has some of its own.
     """
 
     function: Value
-    buffers: tuple[int, ...]
+    buffers: Sequence[int]
+    starts: Sequence[int] = ()
     barrier: bool = False
     counters: bool = False
 
@@ -143,12 +145,14 @@ class _Plan:
     def __init__(self, module: Value, calls: Sequence[Call]) -> None:
         ends = accumulate((len(call.buffers) for call in calls), initial=0)
         buffers = [buffer for call in calls for buffer in call.buffers]
+        starts = [start for c in calls for start in c.starts or [0] * len(c.buffers)]
         self._functions = _table(module, "functions", _KERNEL, [c.function for c in calls])
         self._barriers = _table(module, "barriers", I8, [int(c.barrier) for c in calls])
         counted = list(accumulate((int(c.counters) for c in calls), initial=0))
         self._counters = _table(module, "counters", I32, counted[:-1]) if counted[-1] else None
         self._ends = _table(module, "ends", I32, list(ends))
         self._buffers = _table(module, "buffers", I32, buffers)
+        self._starts = _table(module, "starts", I64, starts) if any(starts) else None
 
     def function(self, b: Value, call: Value) -> Value:
         """The address of a call's kernel."""
@@ -177,6 +181,12 @@ class _Plan:
         """The number of the buffer that stands at `place`."""
         return b.zext(e.load(b, e.element(b, self._buffers, place, I32), I32, 4), I64)
 
+    def start(self, b: Value, place: Value) -> Value:
+        """The bytes by which the address of the buffer at `place` is moved on."""
+        if self._starts is None:
+            return e.i64(0)
+        return e.load(b, e.element(b, self._starts, place, I64), I64, 8)
+
 
 def _table(module: Value, name: str, typ: Value, values: Sequence[Any]) -> Value:
     """A constant array in the module."""
@@ -189,7 +199,7 @@ def _table(module: Value, name: str, typ: Value, values: Sequence[Any]) -> Value
 
 
 def _fill_table(b: Value, own: _Thread, plan: _Plan, call: Value, step: Value) -> None:
-    """Write this step's address of each buffer of a call: base + step * stride."""
+    """Write this step's address of each buffer of a call: base + step * stride + start."""
     before = plan.counters(b, call)
     if before is not None:
         all_counters = e.load(b, _slot(b, own.context, Slot.COUNTERS), PTR, 8)
@@ -198,11 +208,13 @@ def _fill_table(b: Value, own: _Thread, plan: _Plan, call: Value, step: Value) -
         b.store(e.element(b, all_counters, skipped, I64), address)
     first, count = plan.buffers(b, call)
     with e.loop(b, 0, count) as i:
-        number = plan.buffer(b, e.add(b, first, i))
+        place = e.add(b, first, i)
+        number = plan.buffer(b, place)
         slot = e.add(b, e.mul(b, number, 2), int(Slot.BUFFERS))
         base = e.load(b, e.element(b, own.context, slot, I64), I64, 8)
         stride = e.load(b, e.element(b, own.context, e.add(b, slot, 1), I64), I64, 8)
-        address = b.inttoptr(b.add(base, b.mul(step, stride)), PTR)
+        here = e.add(b, b.add(base, b.mul(step, stride)), plan.start(b, place))
+        address = b.inttoptr(here, PTR)
         b.store(address, e.element(b, own.table, i, PTR), align=8)
 
 

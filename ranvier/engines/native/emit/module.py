@@ -48,9 +48,10 @@ def emit_program(wired: Wired, host: Host) -> str:
         for i, kernel in enumerate(patterns)
     ]
     calls, before = [], 0
-    for number, slots, epoch in wired.calls:
+    for number, buffers, epoch in wired.calls:
+        slots, starts = ([buffer[i] for buffer in buffers] for i in (0, 1))
         counters = patterns[number].counters
-        calls.append(Call(functions[number], slots, barrier=epoch != before, counters=counters))
+        calls.append(Call(functions[number], slots, starts, epoch != before, counters))
         before = epoch
     emit_main(module, host, calls)
     return str(module)
