@@ -26,6 +26,7 @@ from ranvier.engines.native import (
     joins,
     loops,
     lower,
+    pull,
 )
 from ranvier.engines.native import program as native
 from ranvier.engines.native.emit import cascade
@@ -34,7 +35,8 @@ from ranvier.engines.native.kernels import MatmulKernel
 
 LIMITS = {
     lower: {"LONG_REDUCTION": 16, "LONG_DEPTH": 16, "FEW_TILES": 1 << 20, "LONG_STATISTICS": 64},
-    group: {"FULL_ROWS": 2, "MOST_ANCHORS": 3},
+    group: {"FULL_ROWS": 2, "MOST_ANCHORS": 3, "MOST_WORK": 8, "MOST_PASSES": 2},
+    pull: {"MOST_INLINED": 5},
     joins: {"LEAST_REPEATED": 0, "REPEATED_LIMIT": 0},
     cascade: {"FAN": 2},
     loops: {"BLOCK_BYTES": 256},

@@ -28,7 +28,9 @@ class Draft:
 
     anchors: the tensors computed here, each with its map.
     inner: for each reduction among them, the map of its input.
+    depth: for each anchor, the reductions of this kernel on the way to it, itself included.
     orders: the orders of all dimensions in which an element-level tensor may lie in memory.
+    work: how many pointwise ops it computes, counted once for each place at which it does.
     reads: what is read, in a fixed order, so that equal graphs have equal programs.
     """
 
@@ -37,6 +39,8 @@ class Draft:
     rows: int
     anchors: dict[Tensor, IndexMap] = field(default_factory=dict)
     inner: dict[Tensor, IndexMap] = field(default_factory=dict)
+    depth: dict[Tensor, int] = field(default_factory=dict)
+    work: int = 0
     orders: list[tuple[int, ...]] = field(default_factory=list)
     reads: dict[Tensor, None] = field(default_factory=dict)
     inlined: set[tuple[Tensor, bool]] = field(default_factory=set)

@@ -24,7 +24,7 @@ from ranvier.engines.native.indexmap import (
 )
 from ranvier.engines.native.inset import find_insets
 from ranvier.engines.native.joins import find_joins
-from ranvier.engines.native.pull import Pulled, Unsplittable, pull
+from ranvier.engines.native.pull import MOST_INLINED, Pulled, Unsplittable, pull
 from ranvier.engines.native.recompute import recomputed_too_often, repeats
 from ranvier.graph.ops.movement import Concatenate, Pad, Reshape
 from ranvier.graph.ops.pointwise import Pointwise
@@ -42,15 +42,22 @@ FULL_ROWS = 64
 LOOK_BACK = 8
 """How many of the latest kernels a tensor may join."""
 
+MOST_PASSES = 8
+"""Reductions of one kernel that follow from each other: a pass each, which begins with all that
+came before."""
+
 MOST_ANCHORS = 64
 """Tensors that one kernel computes at most: compiling it takes longer the more there are."""
+
+MOST_WORK = 2 * MOST_INLINED
+"""Pointwise ops that a kernel computes at most, where more than one tensor takes them."""
 
 
 def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
     """Group the graph below `roots` into kernels; without `fuse` each tensor gets its own.
 
-    Where a tensor turns out to be needed in memory, or to be recomputed too often, the
-    grouping starts again with that tensor anchored.
+    Where tensors turn out to be needed in memory from the start, or to be recomputed too often,
+    the grouping starts again with all of them anchored.
     """
     order = topological(roots)
     small = _made_of_state(order)
@@ -63,12 +70,10 @@ def group(roots: Sequence[Tensor], fuse: bool) -> Grouping:
     while True:
         insets = find_insets([n for n in order if n in stored], gapless) if fuse else {}
         grouper = _Grouper(order, stored | set(insets), fuse, insets, joins)
-        try:
-            grouping = grouper.run(small)
-        except Unsplittable as blocked:
-            if blocked.node not in insets and blocked.node not in small - stored:
-                raise
-            (gapless if blocked.node in insets else stored).add(blocked.node)
+        grouping = grouper.run(small)
+        if grouper.late or grouper.gapless:
+            stored |= grouper.late
+            gapless |= grouper.gapless
             continue
         wasteful = recomputed_too_often(grouping) - stored if fuse else set()
         if not wasteful:
@@ -119,7 +124,11 @@ def _below_views(node: Tensor) -> Tensor:
 
 
 class _Grouper:
-    """One attempt at grouping, for a given set of tensors to store."""
+    """One attempt at grouping, for a given set of tensors to store.
+
+    late: tensors that should have been stored before all others; gapless: those that turned out to
+    be read in a shape in which they cannot be with gaps. With any of them it takes another attempt.
+    """
 
     def __init__(
         self,
@@ -131,17 +140,19 @@ class _Grouper:
     ) -> None:
         self.order = order
         self.stored = stored
+        self.insets = dict(insets)
+        self.late: set[Tensor] = set()
+        self.gapless: set[Tensor] = set()
         self.prepared = dict.fromkeys(insets.values(), "border")
         self.prepared |= dict.fromkeys(joins.values(), "join")
         self.fuse = fuse
-        self.grouping = Grouping([], {}, insets, joins, {})
+        self.grouping = Grouping([], {}, self.insets, joins, {})
         self.drafts, self.home = self.grouping.drafts, self.grouping.home
 
     def run(self, small: Collection[Tensor]) -> Grouping:
         """Visit every tensor; one that turns out to be needed in memory is anchored at once.
 
-        Raises Unsplittable where it should have been anchored before, as `small` ones are, or
-        cannot lie in memory as it does.
+        The attempt goes on after finding tensors for another one, to find them all.
         """
         for node in self.order:
             waiting = [node]
@@ -150,10 +161,17 @@ class _Grouper:
                     self._visit(waiting[-1])
                     waiting.pop()
                 except Unsplittable as blocked:
-                    if blocked.node in self.stored or blocked.node in small:
+                    needed = blocked.node
+                    if needed in self.insets:
+                        self.gapless.add(needed)
+                        del self.insets[needed]
+                        continue
+                    if needed in self.stored:
                         raise
-                    self.stored.add(blocked.node)
-                    waiting.append(blocked.node)
+                    if needed in small:
+                        self.late.add(needed)
+                    self.stored.add(needed)
+                    waiting.append(needed)
         return self.grouping
 
     def _visit(self, node: Tensor) -> None:
@@ -233,13 +251,19 @@ class _Grouper:
         lowest = max((self.home[r.node] for r in pulled.reads if r.node in self.home), default=0)
         newest = len(self.drafts) - 1
         latest = range(newest, max(lowest, newest - LOOK_BACK + 1) - 1, -1)
-        return [k for k in latest if len(self.drafts[k].anchors) < MOST_ANCHORS]
+        return [k for k in latest if self._has_room(self.drafts[k], pulled)]
+
+    def _has_room(self, draft: Draft, pulled: Pulled) -> bool:
+        """Whether a kernel that computes what was pulled, too, is not too large to compile."""
+        return len(draft.anchors) < MOST_ANCHORS and draft.work + pulled.work <= MOST_WORK
 
     def _join_reduction(
         self, k: int, node: Tensor, new: Draft, outer: IndexMap, inner: IndexMap, pulled: Pulled
     ) -> bool:
         draft = self.drafts[k]
         if draft.kind != "rows" or not (draft.inner or self._related(k, pulled)):
+            return False
+        if _depth(draft, pulled) >= MOST_PASSES:
             return False
         if not draft.inner:  # element by element so far, in any loops
             fit = common_refinement(draft.domain, new.domain)
@@ -316,11 +340,18 @@ class _Grouper:
     def _record(self, k: int, node: Tensor, where: IndexMap, pulled: Pulled) -> None:
         draft = self.drafts[k]
         draft.anchors[node] = where
+        draft.work += pulled.work
+        draft.depth[node] = _depth(draft, pulled) + isinstance(node.op, Reduction)
         draft.reads.update(dict.fromkeys(read.node for read in pulled.reads))
         for at, inlined in pulled.inlined.items():
             again = repeats(at, draft)
             draft.inlined.update((other, again) for other in inlined if other is not node)
         self.home[node] = k
+
+
+def _depth(draft: Draft, pulled: Pulled) -> int:
+    """The reductions of a kernel on the way to what is pulled into it."""
+    return max((draft.depth.get(read.node, 0) for read in pulled.reads), default=0)
 
 
 @dataclass(frozen=True)

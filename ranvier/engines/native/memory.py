@@ -7,8 +7,9 @@ overlap. The largest are placed first, each at the lowest offset that is free.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Mapping
+
+import numpy as np
 
 from ranvier.engines.native.host import CACHE_LINE
 from ranvier.engines.native.kernels import Place
@@ -44,18 +45,21 @@ def allocate(sequenced: Sequenced, reuse: bool) -> Arena:
     if not reuse:
         spans = dict.fromkeys(spans, (0, len(sequenced.kernels)))
     offsets: dict[Place, int] = {}
-    placed: list[tuple[int, int, int, int]] = []  # offset, end, first and last epoch; sorted
+    placed = np.empty((4, 0), np.int64)  # offset, end, first and last epoch; sorted by offset
     for place in sorted(spans, key=lambda p: -p.nbytes):
-        (first, last), room, at = spans[place], _room(place), 0
-        for start, stop, born, dead in placed:
-            if born > last or first > dead:
-                continue
-            if at + room <= start:
-                break
-            at = max(at, stop)
-        offsets[place] = at
-        insort(placed, (at, at + room, first, last))
-    return Arena(offsets, max((stop for _, stop, _, _ in placed), default=0))
+        (first, last), room = spans[place], _room(place)
+        at = offsets[place] = _lowest(placed, first, last, room)
+        column = np.searchsorted(placed[0], at)
+        placed = np.insert(placed, column, (at, at + room, first, last), axis=1)
+    return Arena(offsets, int(placed[1].max(initial=0)))
+
+
+def _lowest(placed: np.ndarray, first: int, last: int, room: int) -> int:
+    """The lowest offset with so much room beside all that lives in the epochs first to last."""
+    starts, stops = placed[:2, (placed[2] <= last) & (placed[3] >= first)]
+    free = np.maximum.accumulate(np.concatenate([[0], stops]))  # where each gap begins
+    fits = np.flatnonzero(free[:-1] + room <= starts)
+    return int(free[fits[0] if fits.size else -1])
 
 
 def check_arena(sequenced: Sequenced, arena: Arena) -> None:

@@ -45,11 +45,20 @@ def predecessors(kernels: Sequence[Kernel]) -> list[set[int]]:
 def find_cycle(kernels: Sequence[Kernel]) -> list[int]:
     """Return the kernels that wait for each other, empty where there is an order for all."""
     before = predecessors(kernels)
-    left, progress = set(range(len(kernels))), True
-    while progress:
-        ready = {i for i in left if not before[i] & left}
-        left -= ready
-        progress = bool(ready)
+    behind: list[list[int]] = [[] for _ in kernels]
+    for i, earlier in enumerate(before):
+        for j in earlier:
+            behind[j].append(i)
+    missing = [len(earlier) for earlier in before]
+    ready = [i for i, count in enumerate(missing) if not count]
+    left = set(range(len(kernels)))
+    while ready:
+        done = ready.pop()
+        left.remove(done)
+        for i in behind[done]:
+            missing[i] -= 1
+            if not missing[i]:
+                ready.append(i)
     return sorted(left)
 
 

@@ -24,12 +24,14 @@ MOST_MAPS = 9
 Windows over windows, or doubling by slices, would else multiply the work at each level.
 """
 
+MOST_INLINED = 256
+"""Pointwise ops that a kernel computes for one tensor at most, so that its code stays bounded."""
 
 _COMPUTED = (Pointwise, Concatenate)
 
 
 class Unsplittable(Exception):  # noqa: N818 (a signal to the scheduler, not an error)
-    """What no affine map passes, or too many maps lead to; `node` must lie in memory."""
+    """What no affine map passes, or too much work leads to; `node` must lie in memory."""
 
     def __init__(self, node: Tensor, view: Tensor | None = None) -> None:
         super().__init__(node)
@@ -57,6 +59,11 @@ class Pulled:
     reads: dict[Read, None] = field(default_factory=dict)
     inlined: dict[IndexMap, list[Tensor]] = field(default_factory=dict)
 
+    @property
+    def work(self) -> int:
+        """How many pointwise ops that is, counted once for each map."""
+        return sum(map(len, self.inlined.values()))
+
 
 class Memory(Protocol):
     """What pulling must know of the tensors in memory."""
@@ -71,11 +78,13 @@ class Memory(Protocol):
 def pull(seeds: Sequence[tuple[Tensor, IndexMap]], memory: Memory) -> Pulled:
     """Walk back from `seeds` through pointwise ops and views to tensors in memory.
 
-    Raises Unsplittable where a view is in the way, or an element is needed at too many places.
+    Raises Unsplittable where a view is in the way, an element is needed at too many places, or
+    there is too much to compute.
     """
     found = Pulled()
     seen: dict[Tensor, dict[IndexMap, None]] = {}
     stack = list(reversed(seeds))
+    inlined = 0
     while stack:
         node, where = stack.pop()
         maps = seen.setdefault(node, {})
@@ -89,6 +98,9 @@ def pull(seeds: Sequence[tuple[Tensor, IndexMap]], memory: Memory) -> Pulled:
         if len(maps) > MOST_MAPS and isinstance(node.op, _COMPUTED) and node.size > 1:
             raise Unsplittable(node)
         if isinstance(node.op, Pointwise):
+            inlined += 1
+            if inlined > MOST_INLINED and node.size > 1:
+                raise Unsplittable(node)
             found.inlined.setdefault(where, []).append(node)
         base, sources = sources_of(node, where, memory)
         if base is not None:
