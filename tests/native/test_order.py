@@ -6,11 +6,12 @@ Both are checked by brute force on random graphs and on the steps of training.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from plans import plan, step_plan
 from random_graphs import GraphCase, graph_cases
 
 import ranvier as rv
-from ranvier.engines.native.kernels import BorderKernel, Kernel, Place
+from ranvier.engines.native.kernels import BodyKernel, BorderKernel, Kernel, Place, Store
 from ranvier.engines.native.memory import Arena, allocate, check_arena
 from ranvier.engines.native.order import Sequenced, find_cycle, sequence
 from ranvier.engines.native.schedule import Schedule
@@ -44,9 +45,12 @@ def check_order(found: Sequenced, original: list[Kernel] | None = None) -> None:
     for at, (_, kernel) in enumerate(positions(found)):
         for place in set(kernel.writes()):
             written[place].append(at)
-    for writers in written.values():  # an image and its border may have one writer each
-        borders = sum(isinstance(found.kernels[at], BorderKernel) for at in writers)
-        assert len(writers) == 1 + borders <= 2
+    for place, writers in written.items():
+        kernels = [found.kernels[at] for at in writers]
+        inside = [k for k in kernels if not isinstance(k, BorderKernel)]
+        assert len(kernels) - len(inside) <= 1
+        if len(inside) > 1:  # the parts of a concatenation
+            check_apart(place, inside)
     for at, (epoch, kernel) in enumerate(positions(found)):
         for place in set(kernel.reads()):
             for writer in written[place]:
@@ -58,6 +62,22 @@ def check_order(found: Sequenced, original: list[Kernel] | None = None) -> None:
                     assert found.epochs[writer] < epoch, f"{place} is read too early"
         for place in kernel.reads():
             assert written[place] or place.kind in ("input", "constant", "state")
+
+
+def check_apart(place: Place, writers: Iterable[Kernel]) -> None:
+    """No element of a place is written twice, and none is left out."""
+    times = np.zeros(place.size, np.int8)
+    for kernel in writers:
+        assert isinstance(kernel, BodyKernel)
+        domain = kernel.body.domain
+        for x in kernel.body.instructions:
+            if isinstance(x, Store) and x.place is place:
+                at = np.asarray(x.at.offset)
+                for d, term in enumerate(x.at.terms):
+                    if term:  # along other loops the same element is meant
+                        at = np.add.outer(at, term * np.arange(domain[d]))
+                times[at] += 1
+    assert (times == 1).all()
 
 
 def scratch(kernel: Kernel) -> list[Place | None]:
