@@ -80,7 +80,8 @@ def rows(recipe: Recipe, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     count = _BATCHES * batch_size
     inputs = rng.random((count, *bench.shape), np.float32)
     if recipe.self_taught:
-        return inputs, inputs.reshape(count, bench.outputs)
+        given = recipe.network(bench.shape, bench.outputs).build((1, *bench.shape))
+        return inputs, inputs.reshape(count, *given.shape[1:])
     if recipe.loss == "cross_entropy":
         return inputs, rng.integers(0, bench.outputs, count)
     return inputs, rng.random((count, bench.outputs), np.float32)
