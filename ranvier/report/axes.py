@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,9 @@ def plot(charts: Sequence[Chart]) -> Any:
 
 
 def _draw(axis: Any, chart: Chart) -> None:
+    colours = {label: f"C{number}" for label, number in chart.colours().items()}
     for mark in chart.marks:
-        _mark(axis, mark)
+        _mark(axis, mark, colours)
     axis.set(title=chart.title, xlabel=chart.x, ylabel=chart.y)
     if chart.log_x:
         axis.set_xscale("log")
@@ -50,10 +51,11 @@ def _draw(axis: Any, chart: Chart) -> None:
         axis.legend(fontsize="small")
 
 
-def _mark(axis: Any, mark: Mark) -> None:
+def _mark(axis: Any, mark: Mark, colours: Mapping[str, str]) -> None:
     match mark:
         case Line():
-            (line,) = axis.plot(mark.x, mark.y, label=mark.label or None)
+            colour = colours.get(mark.label)
+            (line,) = axis.plot(mark.x, mark.y, c=colour, label=mark.label or None)
             if mark.low is not None and mark.high is not None:
                 axis.fill_between(mark.x, mark.low, mark.high, color=line.get_color(), alpha=0.16)
         case Dots():
@@ -61,7 +63,7 @@ def _mark(axis: Any, mark: Mark) -> None:
             for name in dict.fromkeys(names):
                 chosen = [i for i, other in enumerate(names) if other == name]
                 at = [[float(side[i]) for i in chosen] for side in (mark.x, mark.y)]
-                axis.scatter(*at, s=10, label=name or None)
+                axis.scatter(*at, s=10, color=colours.get(name), label=name or None)
         case Bars():
             errors = None
             if mark.low is not None and mark.high is not None:
@@ -77,5 +79,5 @@ def _mark(axis: Any, mark: Mark) -> None:
         case Cells():
             box = (mark.left, mark.right, mark.bottom, mark.top)
             origin = "upper" if mark.picture else "lower"
-            colours = {"vmin": mark.low, "vmax": mark.high, "cmap": "RdBu", "alpha": 0.6}
-            axis.imshow(mark.values, extent=box, origin=origin, aspect="auto", **colours)
+            shades = {"vmin": mark.low, "vmax": mark.high, "cmap": "RdBu", "alpha": 0.6}
+            axis.imshow(mark.values, extent=box, origin=origin, aspect="auto", **shades)

@@ -1,104 +1,210 @@
-// Draws the charts of a page: each <figure data-chart='{…}'> gets a picture with values on hover.
+// Draws the charts of a page: each <figure data-chart='{…}'> gets a picture with values on hover,
+// and on touch. The fields of a chart are those of `Chart.spec` in chart.py.
 (() => {
   const COLOURS = ["var(--first)", "var(--second)", "var(--third)", "var(--fourth)",
                    "var(--fifth)", "var(--sixth)"];
-  const powers = { ticks: 6, tickFormat: (d) => +d.toPrecision(3) + "" };
-  const zip = (mark, ...names) =>
-    (mark[names[0]] || []).map((_, i) => Object.fromEntries(names.map((n) => [n, mark[n]?.[i]])));
+  const SYMBOLS = ["circle", "square", "triangle", "diamond"];  // for each round of the colours
+  const SIGNS = ["●", "■", "▲", "◆"];
+  const DASHES = [null, "7 3", "2 3", "7 3 2 3"];
+  const LETTER = 6.8;  // the width of a letter in pixels
+  const MOST_POINTS = 30;  // of a line whose points are drawn, too
 
   function draw(figure) {
     const chart = JSON.parse(figure.dataset.chart);
-    const labels = [...new Set(chart.marks.flatMap((m) => m.labels || (m.label && m.kind !== "rule" ? [m.label] : [])))];
-    const colour = (label) => COLOURS[Math.max(labels.indexOf(label), 0) % COLOURS.length];
-    const marks = chart.marks.flatMap((mark) => KINDS[mark.kind](mark, colour, chart));
-    const width = Math.max(260, Math.min(figure.clientWidth || 480, 640));
-    const bars = chart.marks.some((m) => m.kind === "bars");
-    const picture = Plot.plot({
-      width,
-      height: chart.square ? width * 0.86 : Math.round(width * 0.6),
-      marginLeft: 52, marginBottom: bars ? 60 : 38,
-      style: { background: "transparent", fontSize: "12px", overflow: "visible" },
-      x: { label: chart.x || null, type: bars ? "band" : chart.logX ? "log" : "linear",
-           tickRotate: bars ? -25 : 0, ...(chart.logX ? powers : {}) },
-      y: { label: chart.y || null, type: chart.logY ? "log" : "linear", grid: true,
-           ...(chart.logY ? powers : {}) },
-      aspectRatio: chart.square ? 1 : undefined,
-      ariaLabel: chart.title,
-      marks,
-    });
     const target = figure.querySelector(".drawing");
-    target.replaceChildren(...(labels.length > 1 ? [legend(labels, colour)] : []), picture);
+    const width = Math.max(240, Math.min(target.clientWidth || 480, 640));
+    const view = { chart, width, names: chart.marks.flatMap((m) => m.names || []),
+                   look: (label) => looks(chart.colours[label] ?? 0) };
+    view.lying = view.names.some((name) => name.length * LETTER > (width - 60) / view.names.length);
+    const marks = [...chart.marks.flatMap((mark) => KINDS[mark.kind](mark, view)), ...tips(view)];
+    target.replaceChildren(...legend(view), Plot.plot({ ...frame(view), marks }));
   }
 
-  function legend(labels, colour) {
+  // ---------------------------------------------------------------- the frame
+
+  function frame(view) {
+    const { chart, width, names, lying } = view;
+    const values = { label: chart.y || null, grid: true, ...scale(view, "y", lying ? width / 70 : 6) };
+    const others = { label: chart.x || null,
+                     ...(names.length ? bands(view) : scale(view, "x", width / 70)) };
+    const side = lying ? others : values;
+    const named = chart.marks.some((m) => m.kind === "rule" && m.label && upright(m, view));
+    const room = 16 + LETTER * Math.max(2, ...side.ticks.map((t) => side.tickFormat(t).length));
+    return {
+      width, marginLeft: room, marginRight: 24, marginTop: named ? 42 : 26, marginBottom: 38,
+      ...height(view), ariaLabel: chart.title,
+      style: { background: "transparent", fontSize: "12px", overflow: "visible" },
+      ...(lying ? { x: values, y: others } : { x: others, y: values }),
+    };
+  }
+
+  function height({ chart, width, names, lying }) {
+    if (lying) return { height: 70 + 26 * names.length };
+    const flat = { height: Math.round(width * 0.6) };
+    if (!chart.square || chart.logX || chart.logY) return flat;
+    const [across, up] = ["x", "y"].map((side) => d3.extent(numbers(chart, side)));
+    const ratio = (up[1] - up[0]) / (across[1] - across[0]);
+    return ratio > 0.1 && ratio < 1.5 ? { aspectRatio: 1 } : flat;
+  }
+
+  function bands({ names, width, lying }) {
+    const most = lying ? Math.floor(width * 0.4 / LETTER) : Infinity;
+    const tickFormat = (n) => (n.length > most ? `${n.slice(0, most - 1)}…` : n);
+    const domain = [...new Set(names)];
+    return { type: "band", domain, ticks: domain, tickFormat };
+  }
+
+  function scale({ chart }, side, most) {
+    const log = chart[side === "x" ? "logX" : "logY"];
+    const found = numbers(chart, side).filter((v) => !log || v > 0);
+    if (!found.length) return { type: "linear", ticks: [], tickFormat: number };
+    const bars = side === "y" && chart.marks.some((m) => m.kind === "bars");
+    const [low, high] = d3.extent(bars ? [...found, foot(chart)] : found);
+    const even = d3.ticks(low, high, most);
+    const whole = side === "x" && found.every(Number.isInteger);
+    const ticks = log ? powers(low, high, most) : whole ? even.filter(Number.isInteger) : even;
+    return { type: log ? "log" : "linear", ticks, tickFormat: (v) => number(v, log ? 1e4 : 1e6) };
+  }
+
+  function powers(low, high, most) {
+    const decades = Math.log10(high / low);
+    if (decades < 1) return d3.ticks(low, high, most);
+    const digits = decades < 2 ? [1, 2, 5] : decades < most / 2 ? [1, 3] : [1];
+    const step = Math.ceil((decades * digits.length) / most / 1.5);
+    return d3.range(Math.floor(Math.log10(low)), Math.log10(high) + 1, step)
+      .flatMap((power) => digits.map((digit) => +`${digit}e${power}`))
+      .filter((v) => v >= low * 0.999 && v <= high * 1.001);
+  }
+
+  // Whether a rule stands upright, with its name above the frame.
+  const upright = (rule, { lying }) => (rule.y === null) !== lying;
+
+  // All that a chart shows along an axis.
+  function numbers(chart, side) {
+    const [start, end] = side === "x" ? ["left", "right"] : ["bottom", "top"];
+    return chart.marks.flatMap((m) => [
+      ...(m.kind === "rule" ? [m[side]] : m[side] || []), m[start], m[end],
+      ...(side === "y" ? [...(m.values || []), ...(m.low || []), ...(m.high || [])] : []),
+    ]).filter(Number.isFinite);
+  }
+
+  // Where bars stand: a logarithmic scale has no zero.
+  const foot = (chart) => (chart.logY
+    ? 10 ** Math.floor(Math.log10(d3.min(numbers(chart, "y").filter((v) => v > 0)))) : 0);
+
+  function number(v, most = 1e6) {
+    const size = Math.abs(v);
+    if (v === 0 || (size >= 1e-3 && size < most)) return `${+v.toPrecision(5)}`.replace("-", "−");
+    const [digits, power] = v.toExponential(4).split("e").map(Number);
+    const raised = [...`${power}`].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻").join("");
+    return `${digits === 1 ? "" : `${digits}·`}10${raised}`.replace("-", "−");
+  }
+
+  // ---------------------------------------------------------------- series
+
+  function looks(number) {
+    const round = Math.floor(number / COLOURS.length) % SYMBOLS.length;
+    return { colour: COLOURS[number % COLOURS.length], symbol: SYMBOLS[round], sign: SIGNS[round],
+             dash: DASHES[round] };
+  }
+
+  function legend({ chart, look }) {
+    const drawn = chart.marks.flatMap((m) => m.labels || (m.kind !== "rule" && m.label) || []);
+    const labels = [...new Set(drawn)];
+    if (labels.length < 2 && !labels.some((label) => chart.colours[label] > 0)) return [];
     const list = document.createElement("div");
     list.className = "legend";
     for (const label of labels) {
       const item = document.createElement("span");
-      const dot = document.createElement("i");
-      dot.style.background = colour(label);
-      item.append(dot, label);
+      const sign = document.createElement("i");
+      sign.style.color = look(label).colour;
+      sign.textContent = look(label).sign;
+      item.append(sign, label);
       list.append(item);
     }
-    return list;
+    return [list];
   }
 
-  const tip = (rows, chart, stroke) =>
-    Plot.tip(rows, Plot.pointer({ x: "x", y: "y", stroke,
-      title: (d) => [d.label, `${chart.x || "x"}: ${short(d.x)}`, `${chart.y || "y"}: ${short(d.y)}`]
-        .filter(Boolean).join("\n") }));
-  const short = (v) => (typeof v === "number" ? +v.toPrecision(5) : v);
+  const rowsOf = (mark, ...names) =>
+    (mark[names[0]] || []).map((_, i) => Object.fromEntries(names.map((n) => [n, mark[n]?.[i]])));
+
+  const known = (rows) => rows.filter((d) => Number.isFinite(d.x) && Number.isFinite(d.y));
+
+  // ---------------------------------------------------------------- values on hover
+
+  // One tip for all marks, above them: that of the nearest point, or of the nearest x of lines.
+  function tips({ chart, width, lying }) {
+    const points = chart.marks.filter((m) => m.kind === "line" || m.kind === "dots").flatMap((m) =>
+      known(rowsOf(m, "x", "y", "low", "high", "labels")).map((d) => ({ ...d, label: d.labels || m.label })));
+    const bars = chart.marks.filter((m) => m.kind === "bars").flatMap((m) =>
+      rowsOf(m, "names", "values", "low", "high"));
+    const lines = !chart.marks.some((m) => m.kind === "dots");
+    const shared = { lineWidth: Math.min(20, width / 30), maxRadius: lines ? Infinity : 40 };
+    const said = (d) => [d.label, `${chart.x || "x"}: ${number(d.x)}`,
+                         `${chart.y || "y"}: ${number(d.y)}${between(d)}`].filter(Boolean).join("\n");
+    const near = lines ? Plot.pointerX : Plot.pointer;
+    const [name, value, nearBar] = lying ? ["y", "x", Plot.pointerY] : ["x", "y", Plot.pointerX];
+    return [
+      ...(points.length ? [
+        Plot.dot(points, near({ x: "x", y: "y", r: 5, stroke: "var(--ink)", maxRadius: shared.maxRadius })),
+        Plot.tip(points, near({ x: "x", y: "y", ...shared, title: said })),
+      ] : []),
+      ...(bars.length ? [Plot.tip(bars, nearBar({ [name]: "names", [value]: "values", ...shared,
+        title: (d) => `${d.names}\n${chart.y || "value"}: ${number(d.values)}${between(d)}` }))] : []),
+    ];
+  }
+
+  const between = (d) =>
+    (Number.isFinite(d.low) && Number.isFinite(d.high) ? ` (${number(d.low)} to ${number(d.high)})` : "");
+
+  // ---------------------------------------------------------------- marks
 
   const KINDS = {
-    line(mark, colour, chart) {
-      const rows = zip(mark, "x", "y", "low", "high").map((d) => ({ ...d, label: mark.label }));
-      const stroke = colour(mark.label);
+    line(mark, { look }) {
+      const rows = rowsOf(mark, "x", "y", "low", "high");
+      const { colour: stroke, dash, symbol } = look(mark.label);
       const band = mark.low
         ? [Plot.areaY(rows, { x: "x", y1: "low", y2: "high", fill: stroke, fillOpacity: 0.16 })] : [];
-      const points = rows.length <= 30
-        ? [Plot.dot(rows, { x: "x", y: "y", fill: stroke, r: 2.6 })] : [];
-      return [...band, Plot.lineY(rows, { x: "x", y: "y", stroke, strokeWidth: 2 }), ...points,
-              tip(rows, chart, stroke)];
+      const points = rows.length <= MOST_POINTS
+        ? [Plot.dot(known(rows), { x: "x", y: "y", fill: stroke, symbol, r: 2.6 })] : [];
+      return [...band, Plot.lineY(rows, { x: "x", y: "y", stroke, strokeWidth: 2, strokeDasharray: dash }),
+              ...points];
     },
-    dots(mark, colour, chart) {
-      const rows = zip(mark, "x", "y", "labels").map((d) => ({ ...d, label: d.labels || mark.label }));
+    dots(mark, { look }) {
+      const rows = known(rowsOf(mark, "x", "y", "labels")
+        .map((d) => ({ ...d, label: d.labels || mark.label })));
       const few = rows.length <= 12;  // which are seen on coloured cells, too
-      return [Plot.dot(rows, { x: "x", y: "y", r: few ? 5 : 2.6, fillOpacity: few ? 1 : 0.8,
-                               fill: (d) => colour(d.label), ...(few ? { stroke: "var(--card)" } : {}) }),
-              tip(rows, chart, "currentColor")];
+      const size = { r: few ? 5 : 2.6, fillOpacity: few ? 1 : 0.8, ...(few ? { stroke: "var(--card)" } : {}) };
+      return d3.groups(rows, (d) => d.label).map(([label, own]) =>
+        Plot.dot(own, { x: "x", y: "y", fill: look(label).colour, symbol: look(label).symbol, ...size }));
     },
-    bars(mark) {
-      const rows = zip(mark, "names", "values", "low", "high");
-      const ends = mark.low
-        ? [Plot.ruleX(rows, { x: "names", y1: "low", y2: "high", strokeWidth: 1.6 })] : [];
-      return [Plot.barY(rows, { x: "names", y: "values", fill: "var(--first)", tip: true,
-                                title: (d) => `${d.names}\n${short(d.values)}` }),
-              ...ends, Plot.ruleY([0])];
+    bars(mark, { chart, lying }) {
+      const rows = rowsOf(mark, "names", "values", "low", "high");
+      const [name, value] = lying ? ["y", "x"] : ["x", "y"];
+      const base = foot(chart);
+      const bar = (lying ? Plot.barX : Plot.barY)(rows, { [name]: "names", [`${value}1`]: base,
+        [`${value}2`]: "values", fill: "var(--first)" });
+      const reach = { [name]: "names", [`${value}1`]: "low", [`${value}2`]: "high", strokeWidth: 1.6 };
+      const ends = mark.low ? [(lying ? Plot.ruleY : Plot.ruleX)(rows, { ...reach, stroke: "var(--ink)" })] : [];
+      return [bar, ...ends, (lying ? Plot.ruleX : Plot.ruleY)([base])];
     },
-    rule(mark, colour) {
-      const across = mark.y !== null;
-      const options = { stroke: "var(--soft)", strokeDasharray: "5 4" };
-      const line = across ? Plot.ruleY([mark.y], options) : Plot.ruleX([mark.x], options);
-      const place = across ? { y: () => mark.y, frameAnchor: "right", dy: -7, textAnchor: "end" }
-                           : { x: () => mark.x, frameAnchor: "top", dx: 6, textAnchor: "start" };
-      return mark.label
-        ? [line, Plot.text([mark.label], { ...place, fill: "var(--soft)" })] : [line];
+    rule(mark, view) {
+      const stands = upright(mark, view);
+      const at = mark.y ?? mark.x;
+      const line = (stands ? Plot.ruleX : Plot.ruleY)([at], { stroke: "var(--soft)", strokeDasharray: "5 4" });
+      if (!mark.label) return [line];
+      // Towards the side with more room.
+      const side = mark.y === null ? "x" : "y";
+      const [low, high] = d3.extent(numbers(view.chart, side));
+      const far = at > (view.chart[side === "x" ? "logX" : "logY"] ? Math.sqrt(low * high) : (low + high) / 2);
+      const place = stands
+        ? { x: () => at, frameAnchor: "top", dy: -11, dx: far ? 4 : -4, textAnchor: far ? "end" : "start" }
+        : { y: () => at, frameAnchor: "right", dy: far ? 8 : -8, textAnchor: "end" };
+      return [line, Plot.text([mark.label], { ...place, fill: "var(--soft)", stroke: "var(--card)",
+                                              strokeWidth: 4 })];
     },
     cells(mark) {
-      const canvas = document.createElement("canvas");
-      [canvas.width, canvas.height] = [mark.columns, mark.rows];
-      const context = canvas.getContext("2d");
-      const image = context.createImageData(mark.columns, mark.rows);
-      const ramp = d3.interpolateRgbBasis(["#b04a00", "#f3efe6", "#0b62c4"]);
-      const table = Array.from({ length: 256 }, (_, i) => d3.rgb(ramp(i / 255)));
-      mark.levels.forEach((level, i) => {
-        const row = mark.rows - 1 - Math.floor(i / mark.columns);  // the canvas begins on top
-        const at = 4 * (row * mark.columns + (i % mark.columns));
-        const c = table[level];
-        image.data.set([c.r, c.g, c.b, 150], at);
-      });
-      context.putImageData(image, 0, 0);
-      const source = canvas.toDataURL();
+      const source = painted(mark);
       return [(index, scales) => {
         const [x1, x2] = [scales.x(mark.left), scales.x(mark.right)];
         const [y1, y2] = [scales.y(mark.top), scales.y(mark.bottom)];
@@ -112,11 +218,37 @@
     },
   };
 
-  const all = () => document.querySelectorAll("figure[data-chart]");
+  // The cells as a picture in the colours of the page, as an address.
+  function painted(mark) {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [mark.columns, mark.rows];
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(mark.columns, mark.rows);
+    const style = getComputedStyle(document.documentElement);
+    const ramp = d3.piecewise(d3.interpolateRgb,
+      ["--second", "--card", "--first"].map((name) => style.getPropertyValue(name).trim()));
+    const table = Array.from({ length: 256 }, (_, i) => d3.rgb(ramp(i / 255)));
+    mark.levels.forEach((level, i) => {
+      const row = mark.rows - 1 - Math.floor(i / mark.columns);  // the canvas begins on top
+      const c = table[level];
+      image.data.set([c.r, c.g, c.b, 160], 4 * (row * mark.columns + (i % mark.columns)));
+    });
+    context.putImageData(image, 0, 0);
+    return canvas.toDataURL();
+  }
+
+  const all = () => document.querySelectorAll("figure[data-chart]").forEach(draw);
   const start = () => {
-    all().forEach(draw);
+    all();
     let waiting;
-    addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => all().forEach(draw), 150); });
+    let width = innerWidth;
+    addEventListener("resize", () => {
+      if (innerWidth === width) return;  // the bars of a phone's browser come and go
+      width = innerWidth;
+      clearTimeout(waiting);
+      waiting = setTimeout(all, 150);
+    });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
   };
   if (document.readyState === "loading") addEventListener("DOMContentLoaded", start); else start();
 })();

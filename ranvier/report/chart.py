@@ -84,6 +84,8 @@ class Chart:
     title: what it shows, in a few words; note: what to see in it, in a sentence or two.
     x, y: the names of the axes, with units; log_x, log_y: whether they are logarithmic.
     square: whether both axes have the same scale.
+    series: labels that take the first colours, in this order, whether or not a mark has them, so
+    that a series has one colour in several charts.
     """
 
     title: str
@@ -94,10 +96,17 @@ class Chart:
     log_y: bool = False
     square: bool = False
     note: str = ""
+    series: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for mark in self.marks:
             _check(self.title, mark)
+
+    def colours(self) -> dict[str, int]:
+        """Return the number of the colour of each label: those of `series`, then as they come."""
+        drawn = [label for mark in self.marks for label in _labels(mark)]
+        found = dict.fromkeys([*self.series, *drawn])
+        return {label: number for number, label in enumerate(found)}
 
     def spec(self) -> dict[str, Any]:
         """Return the chart as JSON values, as `chart.js` reads them."""
@@ -108,6 +117,7 @@ class Chart:
             "logX": self.log_x,
             "logY": self.log_y,
             "square": self.square,
+            "colours": self.colours(),
             "marks": [_mark(mark) for mark in self.marks],
         }
 
@@ -124,6 +134,13 @@ def _check(title: str, mark: Mark) -> None:
         )
     if isinstance(mark, Rule) and (mark.x is None) is (mark.y is None):
         raise InputError(f"chart {title!r}: a rule needs one of x and y")
+
+
+def _labels(mark: Mark) -> list[str]:
+    """The labels of the series that a mark draws."""
+    if isinstance(mark, Dots) and mark.labels is not None:
+        return [str(label) for label in mark.labels]
+    return [mark.label] if isinstance(mark, Line | Dots) and mark.label else []
 
 
 def _mark(mark: Mark) -> dict[str, Any]:

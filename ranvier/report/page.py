@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 
 from ranvier.nn.module import TIMES
+from ranvier.report.charts import figures, scripts
 from ranvier.report.classes import confusion, each_class, mistakes
-from ranvier.report.figures import curves, scatter
+from ranvier.report.curves import (
+    SERIES,
+    Records,
+    best_epoch,
+    learning_curves,
+    quantities,
+    scatter,
+)
 from ranvier.report.learned import filters, reconstructions
 from ranvier.report.markup import cards, dotted, section, table
 from ranvier.report.report import Report
@@ -42,12 +50,13 @@ def render(report: Report) -> str:
         _settings(report),
     ]
     body = "\n".join(section for section in sections if section)
+    drawing = scripts() if report.history or report.scatter is not None else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(report.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         f"{body}\n<footer>Written by Ranvier. The numbers behind the curves stand in "
-        "<code>history.jsonl</code> of the run.</footer>\n</body>\n</html>\n"
+        f"<code>history.jsonl</code> of the run.</footer>\n{drawing}</body>\n</html>\n"
     )
 
 
@@ -64,27 +73,29 @@ def _head(report: Report) -> str:
 def _curves(report: Report) -> str:
     if not report.history:
         return ""
-    epochs = [int(record["epoch"]) for record in report.history]
-    charts = []
-    for key in _drawn(report.history):
-        columns = {
-            label: [record.get(prefix + key) for record in report.history]
-            for label, prefix in (("training", ""), ("validation", "validation_"))
-        }
-        series = {label: c for label, c in columns.items() if any(v is not None for v in c)}
-        name = key.replace("_", " ")
-        charts.append(f'<div class="chart"><h3>{escape(name)}</h3>{curves(epochs, series)}</div>')
-    return section("Learning curves", f'<div class="charts">{"".join(charts)}</div>')
+    shown = f"<noscript>{_epochs(report.history)}</noscript>"
+    return section("Learning curves", shown + figures(learning_curves(report.history)))
 
 
-def _drawn(history: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The quantities with a curve, each once for training and validation."""
-    found: dict[str, None] = {}
-    for record in history:
-        for key, value in record.items():
-            if key not in ("epoch", "step") and isinstance(value, int | float):
-                found[key.removeprefix("validation_")] = None
-    return list(found)
+def _epochs(history: Records) -> str:
+    """The last and the best epoch as a table, for readers without JavaScript."""
+    last, best = history[-1], best_epoch(history)
+    columns = {f"last epoch, {last['epoch']}": last}
+    columns |= {f"best epoch, {best}": r for r in history if r["epoch"] == best and r is not last}
+    rows = [
+        [
+            f"{_words(key)}, {label}",
+            *(_measured(record.get(prefix + key)) for record in columns.values()),
+        ]
+        for key in quantities(history)
+        for label, prefix in SERIES.items()
+        if any(prefix + key in record for record in history)
+    ]
+    return table(["", *columns], rows)
+
+
+def _measured(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "none"
 
 
 def _speed(report: Report) -> str:
@@ -93,12 +104,12 @@ def _speed(report: Report) -> str:
     median = duration(float(np.median(report.seconds)))
     count = len(report.seconds)
     each = f"for {counted(count, 'epoch')}" + (f", {median} each (median)" if count > 1 else "")
-    figures = [(duration(sum(report.seconds)), each)]
+    shown = [(duration(sum(report.seconds)), each)]
     if report.samples_per_second is not None:
-        figures.append((f"{report.samples_per_second:,.0f}", "training samples per second"))
+        shown.append((f"{report.samples_per_second:,.0f}", "training samples per second"))
     note = "Time and samples per second include validation."
     if report.share_of_peak is not None:
-        figures.append((f"{100 * report.share_of_peak:.0f} %", "of the processor's peak"))
+        shown.append((f"{100 * report.share_of_peak:.0f} %", "of the processor's peak"))
         note += (
             " The share of the peak is that of the training step alone: steps and a loop of "
             "nothing but multiply-adds in registers were timed in turns, on as many threads; only "
@@ -109,14 +120,14 @@ def _speed(report: Report) -> str:
                 " It can pass 100 %: some products are computed with fewer multiplications than "
                 "are counted, and a shared processor changes its speed between the turns."
             )
-    return section("Speed", cards(figures), note)
+    return section("Speed", cards(shown), note)
 
 
 def _scatter(report: Report) -> str:
     if report.scatter is None:
         return ""
-    figure = f'<div class="charts"><div class="chart">{scatter(*report.scatter)}</div></div>'
-    return section("Predicted and true", figure, "Numbers of the test set.")
+    shown = figures([scatter(*report.scatter)])
+    return section("Predicted and true", shown, "Numbers of the test set.")
 
 
 def _network(report: Report) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, overload
 
-from ranvier.errors import MissingKeyError
+from ranvier.errors import InputError, MissingKeyError
 from ranvier.guidance.calls import explain_class
 from ranvier.guidance.names import Guided
 from ranvier.guidance.values import instead
@@ -71,6 +71,19 @@ class History(Guided, Sequence[Record]):
     def append(self, record: Mapping[str, Any]) -> None:
         """Add the record of an epoch."""
         self.records.append(dict(record))
+
+    def plot(self) -> Any:
+        """Draw the learning curves with matplotlib and return its axes, an array [quantities].
+
+        Training and validation share a frame. Raises InputError where matplotlib is not installed
+        (`pip install 'ranvier[plot]'`), and for a history without epochs.
+        """
+        from ranvier.report.axes import plot
+        from ranvier.report.curves import learning_curves
+
+        if not self.records:
+            raise InputError("the history has no epochs to draw; train the model first, with fit")
+        return plot(learning_curves(self.records))
 
     def to_lines(self) -> bytes:
         """Return one line of JSON for each epoch; equal histories give equal bytes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +14,6 @@ from ranvier.data.source import Dataset, Split
 from ranvier.metrics import confusion_matrix
 from ranvier.training.arrays import ByInput, whole_split
 from ranvier.training.files import write_atomically
-from ranvier.training.history import History
 from ranvier.training.machine import stamp
 from ranvier.training.objective import ONE, Head
 from ranvier.training.run import REPORT
@@ -103,6 +101,8 @@ def _headline(found: Mapping[str, Any], standardized: bool) -> dict[str, float]:
 
 def _facts(model: Model, data: Any, test: Split) -> dict[str, str]:
     """When, with what and on what the model was trained."""
+    from ranvier.report.curves import best_epoch
+
     known = {**stamp(model.engine, model.options), **(model.timings[-1] if model.timings else {})}
     parts = {"test": len(test)}
     if isinstance(data, Dataset):
@@ -113,7 +113,7 @@ def _facts(model: Model, data: Any, test: Split) -> dict[str, str]:
         "Machine": f"{known['processor']}, {counted(int(known['threads']), 'thread')}",
         "Version": f"Ranvier {known['version']}, engine {model.engine}",
     }
-    best = _best_epoch(model.history)
+    best = best_epoch(model.history)
     if best is not None:
         facts["Best epoch"] = f"{best} of {len(model.history)}, by the validation loss"
     return facts
@@ -123,13 +123,6 @@ def _day(date: str) -> str:
     """A date of the timings as people write it."""
     when = datetime.fromisoformat(date.replace("Z", "+00:00"))
     return f"{when.day} {when:%B %Y, %H:%M} UTC"
-
-
-def _best_epoch(history: History) -> int | None:
-    """The epoch with the lowest validation loss, the first of equals; None without any."""
-    losses = {int(r["epoch"]): r.get("validation_loss") for r in history}
-    known = [(v, n) for n, v in losses.items() if isinstance(v, float) and math.isfinite(v)]
-    return min(known)[1] if known else None
 
 
 def _settings(model: Model) -> dict[str, Any]:

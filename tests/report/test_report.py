@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from dataclasses import fields, replace
+from html import unescape
 from html.parser import HTMLParser
 from importlib.resources import files
 from typing import Any
@@ -13,12 +16,15 @@ import pytest
 
 from ranvier.nn.module import TIMES
 from ranvier.report import Mistake, Report, render
+from ranvier.report.chart import Chart, Dots, Line, Rule
+from ranvier.report.charts import scripts
 from ranvier.report.classes import STRONGEST
-from ranvier.report.figures import curves, scatter, ticks
+from ranvier.report.curves import learning_curves, scatter
 from ranvier.report.pictures import filter_pictures
 
 VOID = {"meta", "img", "br", "col", "wbr"}
 STYLE = (files("ranvier.report") / "style.css").read_text("utf-8")
+SERIES_COLOURS = ["--first", "--second", "--third", "--fourth", "--fifth", "--sixth"]
 RNG = np.random.default_rng(0)
 
 
@@ -116,9 +122,10 @@ def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
     assert all(ref[1:] in found.ids for ref in local)
     assert all(ref.startswith(("#", "data:image/png;base64,")) for ref in found.references)
     assert "@import" not in page
-    assert "<script" not in page
-    addresses = set(re.findall(r"https?://[^\s\"'<]+", page))
-    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert scripts() in page
+    assert page.count("<script") == 3
+    assert "http" not in page.replace(scripts(), "")
+    assert len(page) < 1e6
 
 
 def test_what_it_says() -> None:
@@ -131,7 +138,7 @@ def test_what_it_says() -> None:
     for text in (shape, "optimizer.<wbr>name", "ranvier train lenet5", "98.0&nbsp;%", "class 9"):
         assert text in page, text
     assert "50.00 %" not in page  # a mean squared error is no share
-    assert "label" not in page.split("<h2>Settings</h2>")[1]
+    assert "label" not in page.split("<h2>Settings</h2>")[1].split("<footer>")[0]
 
 
 def test_equal_reports_are_equal_bytes() -> None:
@@ -150,7 +157,8 @@ def test_names_of_classes_are_text() -> None:
         command=evil,
     )
     page = render(made)
-    assert "<script" not in page
+    assert evil not in page
+    assert page.count("<script") == 3
     parsed(page)
 
 
@@ -180,40 +188,110 @@ def test_of_many_classes_the_most_mistaken_are_drawn() -> None:
     assert "class 999" not in page
 
 
+# ---------------------------------------------------------------- charts
+
+
+def charts(page: str) -> list[dict[str, Any]]:
+    """The charts of a page as the data that its script draws."""
+    return [json.loads(unescape(spec)) for spec in re.findall(r'data-chart="([^"]*)"', page)]
+
+
+def lines(chart: Chart) -> dict[str, Line]:
+    return {mark.label: mark for mark in chart.marks if isinstance(mark, Line)}
+
+
 @pytest.mark.parametrize("count", [1, 2, 40])
 def test_curves_of_any_length(count: int) -> None:
     page = render(replace(Report("x"), history=epochs(count)))
     parsed(page)
-    assert page.count("<svg") == 3
+    drawn = charts(page)
+    assert [chart["title"] for chart in drawn] == ["loss", "accuracy", "learning rate"]
+    training, validation, *_ = drawn[0]["marks"]
+    assert training["x"] == validation["x"] == list(range(1, count + 1))
+    assert training["y"] == pytest.approx([1 / n for n in range(1, count + 1)], rel=1e-5)
+    assert validation["y"][1:2] == [None] * (count > 1)
 
 
-def colours(figure: str) -> dict[str, str]:
-    """The colour of each name in the legend of a figure."""
-    found = re.findall(r'<circle [^>]*r="4" fill="([^"]*)"/><text[^>]*>([^<]*)<', figure)
-    return {label: colour for colour, label in found}
+def test_a_page_without_charts_has_no_scripts() -> None:
+    assert "<script" not in render(Report("x", headline={"test_loss": 1.0}))
 
 
-def test_a_series_has_one_colour_and_two_have_a_legend() -> None:
-    both = curves([1, 2], {"training": [1.0, 0.5], "validation": [1.0, 0.7]})
-    assert colours(both) == {"training": "var(--first)", "validation": "var(--second)"}
-    alone = curves([1, 2], {"validation": [1.0, 0.7]})
-    assert colours(alone) == {"validation": "var(--second)"}
-    assert 'stroke="var(--second)"' in alone
-    assert "var(--first)" not in alone
-    assert colours(curves([1, 2], {"training": [1.0, 0.5]})) == {}
+def test_a_series_has_one_colour_in_every_chart() -> None:
+    both, alone = learning_curves(
+        [{"epoch": n, "loss": 1.0, "validation_loss": 0.5, "validation_f1": 0.5} for n in (1, 2)]
+    )
+    for chart in (both, alone):
+        assert chart.spec()["colours"] == {"training": 0, "validation": 1}
+    assert list(lines(both)) == ["training", "validation"]
+    assert list(lines(alone)) == ["validation"]
 
 
-def test_a_quantity_of_the_validation_set_alone_is_drawn_as_such() -> None:
-    """Metrics that need all samples at once are not measured in training."""
-    history = [{"epoch": n, "step": n, "validation_f1": 0.5 + 0.1 * n} for n in (1, 2)]
-    assert colours(render(Report("x", history=history))) == {"validation": "var(--second)"}
+def test_labels_have_colours_as_they_come() -> None:
+    marks = [Line([1], [1], "b"), Dots([1, 2], [1, 2], labels=["a", "b"]), Line([1], [1])]
+    assert Chart("x", marks).colours() == {"b": 0, "a": 1}
+    assert Chart("x", marks, series=["a"]).colours() == {"a": 0, "b": 1}
+
+
+def test_what_training_alone_has_needs_no_legend() -> None:
+    (chart,) = learning_curves([{"epoch": 1, "learning_rate": 0.1}])
+    assert chart.title == "learning rate"
+    assert list(lines(chart)) == [""]
+
+
+@pytest.mark.parametrize(
+    ("key", "ends", "log"),
+    [
+        ("loss", (1.0, 0.0099), True),
+        ("digit_loss", (1.0, 0.0099), True),
+        ("loss", (1.0, 0.0101), False),
+        ("loss", (1.0, 0.0), False),
+        ("loss", (1.0, math.nan), False),
+        ("learning_rate", (1.0, 0.0001), False),
+    ],
+)
+def test_a_loss_over_two_powers_of_ten_is_drawn_by_them(
+    key: str, ends: tuple[float, float], log: bool
+) -> None:
+    history = [{"epoch": n, key: value} for n, value in enumerate(ends, 1)]
+    (chart,) = learning_curves(history)
+    assert chart.log_y is log
+
+
+def test_the_best_epoch_is_marked() -> None:
+    losses = [3.0, math.nan, 1.0, 1.0, None, 2.0]
+    history = [
+        {"epoch": n, "loss": 1.0, "validation_loss": v, "rate": 0.1}
+        for n, v in enumerate(losses, 1)
+    ]
+    loss, rate = learning_curves(history)
+    assert [mark for mark in loss.marks if isinstance(mark, Rule)] == [Rule(3, label="best epoch")]
+    assert not any(isinstance(mark, Rule) for mark in rate.marks)
+    assert not any(isinstance(mark, Rule) for mark in learning_curves(history[:1])[0].marks)
+    assert loss.note == "Last: 1 (training), 2 (validation)."
+
+
+def test_without_javascript_the_last_and_the_best_epoch_are_a_table() -> None:
+    history = [
+        {"epoch": n, "loss": 1 / n, "validation_loss": v} for n, v in enumerate((0.9, 0.5, 0.7), 1)
+    ]
+    (shown,) = re.findall("<noscript>(.*?)</noscript>", render(Report("x", history=history)))
+    assert re.findall("<th(?: [^>]*)?>([^<]*)<", shown) == ["", "last epoch, 3", "best epoch, 2"]
+    cells = re.findall("<td(?: [^>]*)?>([^<]*)<", shown)
+    assert cells == ["loss, training", "0.3333", "0.5", "loss, validation", "0.7", "0.5"]
+    (only,) = re.findall("<noscript>(.*?)</noscript>", render(Report("x", history=history[:2])))
+    assert "last epoch, 2" in only
+    assert "best epoch" not in only  # the same once more
 
 
 def test_the_scatter_names_what_it_draws() -> None:
-    figure = scatter(np.array([1.0, 2.0]), np.array([1.0, 2.5]))
-    assert colours(figure) == {"a test sample": "var(--first)", "both agree": "var(--second)"}
-    assert ">predicted<" in figure
-    assert ">true<" in figure
+    chart = scatter(np.array([1.0, 2.0]), np.array([1.0, 2.5]))
+    dots, agreed = chart.marks
+    assert isinstance(dots, Dots)
+    assert isinstance(agreed, Line)
+    assert (chart.x, chart.y) == ("true", "predicted")
+    assert (list(dots.x), list(dots.y)) == ([1.0, 2.5], [1.0, 2.0])
+    assert agreed.x == agreed.y == [1.0, 2.5]
+    assert list(chart.colours()) == ["a test sample", "both agree"]
 
 
 def test_one_is_no_plural() -> None:
@@ -318,6 +396,13 @@ def test_texts_can_be_read(mode: str, text: str, ground: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("mark", SERIES_COLOURS)
+def test_marks_stand_out_from_the_card(mode: str, mark: str) -> None:
+    palette = palettes()[mode]
+    assert contrast(rgb(palette[mark]), rgb(palette["--card"])) >= 3
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("cell", ["--hit", "--miss"])
 def test_numbers_in_the_confusion_matrix_can_be_read(mode: str, cell: str) -> None:
     palette = palettes()[mode]
@@ -333,14 +418,8 @@ def test_colours_are_variables() -> None:
     assert not re.search(r"#[0-9a-fA-F]{3,6}\b|rgba?\(", rules)
 
 
-def test_figures_follow_the_colours_of_the_page() -> None:
-    page = render(report())
-    drawings = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
-    assert "var(--first)" in drawings
-    assert not re.search(r"(fill|stroke)=\"(?!none|var)", drawings)
-
-
-def test_ticks_are_round_numbers_inside() -> None:
-    assert ticks(0.003, 0.31) == pytest.approx([0.1, 0.2, 0.3])
-    assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
-    assert ticks(-1.0, 1.0) == [-1, -0.5, 0, 0.5, 1]
+def test_charts_follow_the_colours_of_the_page() -> None:
+    script = (files("ranvier.report") / "chart.js").read_text("utf-8")
+    assert set(re.findall(r"var\((--\w+)\)", script)) <= set(palettes()["light"])
+    assert [f"var({name})" in script for name in SERIES_COLOURS] == [True] * 6
+    assert not re.search(r"#[0-9a-fA-F]{6}\b|rgba?\(\d", script)

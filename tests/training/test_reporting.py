@@ -91,7 +91,7 @@ def test_of_arrays_alone_there_is_a_report_too(tmp_path: Path) -> None:
 def test_a_loaded_run_has_the_same_curves(tmp_path: Path) -> None:
     model = classifier()
     model.fit(dataset(), epochs=2, out=tmp_path / "run")
-    curves = re.compile(r"<svg.*?</svg>", re.DOTALL)
+    curves = re.compile(r'data-chart="[^"]*"')
     first = model.write_report(tmp_path / "first.html", dataset()).read_text()
     loaded = rv.load(tmp_path / "run")
     assert list(loaded.history) == list(model.history)
@@ -191,4 +191,4 @@ def test_the_loss_of_a_regression_says_what_it_is_of(tmp_path: Path) -> None:
     page = model.write_report(tmp_path, (X, prices)).read_text()
     assert "test loss, of standardized targets<" in page
     assert "mean absolute error<" in page
-    assert ">both agree<" in page
+    assert "&quot;both agree&quot;" in page
