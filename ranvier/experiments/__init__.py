@@ -23,6 +23,7 @@ __all__ = ["NAMES", "Experiment", "Finding", "Result", "Trial", "get", "run"]
 
 NAMES = (
     "perceptron-xor",
+    "hopfield-recall",
     "universal",
     "backprop-check",
     "sgd",
