@@ -14,7 +14,7 @@ import worker
 
 import ranvier as rv
 from ranvier.engines.native.host import host
-from ranvier.engines.native.peak import PeakLoop
+from ranvier.engines.native.inspect.peak import PeakLoop
 
 MATMULS: dict[str, tuple[int, int, int, bool, bool]] = {
     "1024-nn": (1024, 1024, 1024, False, False),

@@ -84,7 +84,7 @@ from ranvier.graph.tensor import Tensor
 from ranvier.guidance.names import missing_names
 from ranvier.nn.trace import trace
 from ranvier.training.model import Model
-from ranvier.training.saving import load
+from ranvier.training.run.saving import load
 
 __version__ = "0.1.0"
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ranvier import checks, dtypes
+from ranvier import dtypes
+from ranvier import validation as checks
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.compositions import one_hot

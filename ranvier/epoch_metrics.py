@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.errors import InputError, ShapeError
 from ranvier.guidance.calls import explain, explained
 from ranvier.records import dataclass

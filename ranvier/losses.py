@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ranvier import checks, dtypes
+from ranvier import dtypes
+from ranvier import validation as checks
 from ranvier.class_weights import balanced as balanced
 from ranvier.class_weights import class_table as class_table
 from ranvier.class_weights import class_weights as class_weights

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ranvier import checks, dtypes
+from ranvier import dtypes
+from ranvier import validation as checks
 from ranvier.epoch_metrics import (
     AVERAGES,
     EPOCH_METRICS,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, ClassVar, Self
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.errors import InputError
 from ranvier.guidance.values import instead
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ranvier import checks, dtypes
+from ranvier import dtypes
+from ranvier import validation as checks
 from ranvier.errors import InputError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Parameter, State

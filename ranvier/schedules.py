@@ -12,7 +12,8 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from ranvier import checks, dtypes
+from ranvier import dtypes
+from ranvier import validation as checks
 from ranvier.graph import functions as f
 from ranvier.graph.tensor import Tensor
 from ranvier.guidance.calls import explain

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 import ranvier as rv
-from ranvier.engines.native.context import ENTRY, Slot, new_context, new_counters
 from ranvier.engines.native.emit.module import emit_program
-from ranvier.engines.native.jit import Loaded, compile_object, load
-from ranvier.engines.native.kernels import Kernel, Place
-from ranvier.engines.native.order import Sequenced
-from ranvier.engines.native.patterns import wire
 from ranvier.engines.native.program import NativeProgram
-from ranvier.engines.native.team import team
-from ranvier.engines.native.wiring import slots_of
+from ranvier.engines.native.run.context import ENTRY, Slot, new_context, new_counters
+from ranvier.engines.native.run.jit import Loaded, compile_object, load
+from ranvier.engines.native.run.linking import slots_of
+from ranvier.engines.native.run.thread_pool import thread_pool
+from ranvier.engines.native.schedule.deduplicate import deduplicate
+from ranvier.engines.native.schedule.kernels import Buffer, Kernel
+from ranvier.engines.native.schedule.order import Sequenced
 
 BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
 if BENCHMARKS not in sys.path:
@@ -77,9 +77,9 @@ def kernel_shares(
     `in_place=False`, so that this memory holds what the kernel reads; arrays of the latest
     call must still be there.
     """
-    wired = wire(Sequenced((kernel,), (0,)), slots_of(program.schedule))
-    text = emit_program(wired, program.host)
-    results = [_bytes_of(program, place) for place in dict.fromkeys(kernel.writes())]
+    kernel_calls = deduplicate(Sequenced((kernel,), (0,)), slots_of(program.schedule))
+    text = emit_program(kernel_calls, program.host)
+    results = [_bytes_of(program, buffer) for buffer in dict.fromkeys(kernel.writes())]
     saved = [memory.copy() for memory in results]
 
     def written(thread: int, of: int) -> np.ndarray:
@@ -99,9 +99,9 @@ def kernel_shares(
     return shares, whole
 
 
-def _bytes_of(program: NativeProgram, place: Place) -> np.ndarray:
-    address = int(program._context[Slot.BUFFERS + 2 * slots_of(program.schedule)[place]])
-    return np.ctypeslib.as_array((ctypes.c_uint8 * place.nbytes).from_address(address))
+def _bytes_of(program: NativeProgram, buffer: Buffer) -> np.ndarray:
+    address = int(program._context[Slot.BUFFERS + 2 * slots_of(program.schedule)[buffer]])
+    return np.ctypeslib.as_array((ctypes.c_uint8 * buffer.nbytes).from_address(address))
 
 
 def run_steps(
@@ -113,7 +113,7 @@ def run_steps(
     context[Slot.STEPS], context[Slot.COUNTERS] = steps, counters.ctypes.data
     for number, buffer in enumerate(buffers):
         context[Slot.BUFFERS + 2 * number] = buffer.ctypes.data
-    team().run(loaded.address(ENTRY), context, threads)
+    thread_pool().run(loaded.address(ENTRY), context, threads)
 
 
 def _own_share(thread: int, threads: int) -> np.ndarray:

@@ -17,7 +17,7 @@ import ranvier as rv
 from ranvier import nn
 from ranvier.errors import ArgumentError, MissingKeyError, MissingNameError, RanvierError
 from ranvier.guidance import arguments, words
-from ranvier.training.history import History
+from ranvier.training.loop.history import History
 
 FACES = (
     rv, nn, nn.initializers, rv.optim, rv.losses, rv.metrics, rv.schedules, rv.regularization,

@@ -65,7 +65,7 @@ class Result:
 def measure(recipe: Recipe, request: Request) -> Result:
     """Time a recipe's training step in interleaved rounds."""
     from ranvier.engines.native.host import host
-    from ranvier.engines.native.peak import PeakLoop
+    from ranvier.engines.native.inspect.peak import PeakLoop
 
     batch_size = request.batch_size or recipe.bench.batch_size
     threads = request.threads or host().cores

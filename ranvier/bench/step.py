@@ -11,10 +11,10 @@ import numpy as np
 from ranvier.data.batching import batches, permutation
 from ranvier.engines.program import Program
 from ranvier.models.recipe import Recipe
-from ranvier.training.arrays import as_split
-from ranvier.training.feeds import Resident
+from ranvier.training.feed.arrays import as_split
+from ranvier.training.feed.feeds import Resident
+from ranvier.training.loop.speed import needed_flops
 from ranvier.training.model import Model
-from ranvier.training.speed import needed_flops
 
 _BATCHES = 16
 _SEED = 0

@@ -45,7 +45,7 @@ _NAME_IS = re.compile(r"^(?:[^;]*: )?(?!there )[\w ]+ is (?=\S)")
 def in_options(error: RanvierError) -> str:
     """Return an error's message in the words of the command line."""
     from ranvier.models.prepare import ChoiceError
-    from ranvier.training.run import OtherSettingsError, TakenError
+    from ranvier.training.run.folder import OtherSettingsError, TakenError
 
     if isinstance(error, ChoiceError):
         option = _OPTIONS.get(error.choice, f"--set {error.choice}")

@@ -23,7 +23,7 @@ from ranvier.data.errors import DataError
 from ranvier.data.source import Dataset, Split, joined
 from ranvier.models.prepare import digest, for_recipe
 from ranvier.training.model import Model
-from ranvier.training.saving import load
+from ranvier.training.run.saving import load
 
 _PARTS = ("test", "validation", "train", "all")
 

@@ -56,7 +56,7 @@ def command(
     from ranvier import experiments
     from ranvier.experiments.page import PAGE, gallery
     from ranvier.experiments.run import own_seeds, predicted
-    from ranvier.training.files import write_atomically
+    from ranvier.training.run.files import write_atomically
 
     names = experiments.NAMES if name == _ALL else (name,)
     known = [experiments.get(each) for each in names]

@@ -12,7 +12,7 @@ from ranvier.cli.inputs import read_inputs
 from ranvier.cli.options import engine_options, engine_settings, json_option, say, show
 from ranvier.data.errors import DataError
 from ranvier.training.model import Model
-from ranvier.training.saving import load
+from ranvier.training.run.saving import load
 
 
 @click.command("explain")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from ranvier.reading import parse_json
-from ranvier.training.history import plain
+from ranvier.training.loop.history import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -23,7 +23,7 @@ from ranvier.cli.options import (
 from ranvier.data.errors import DataError
 from ranvier.training.model import Model
 from ranvier.training.objective import ONE
-from ranvier.training.saving import load
+from ranvier.training.run.saving import load
 
 _TABLES = (".csv", ".tsv")
 

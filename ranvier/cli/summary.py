@@ -12,8 +12,8 @@ from ranvier.cli.options import json_option, settings, show
 from ranvier.errors import InputError
 from ranvier.models.prepare import chosen
 from ranvier.nn.summary import Summary, summarize
-from ranvier.training.run import CONFIG
-from ranvier.training.saving import load
+from ranvier.training.run.folder import CONFIG
+from ranvier.training.run.saving import load
 
 
 @click.command("summary")

@@ -25,12 +25,18 @@ from ranvier.cli.options import (
     show,
 )
 from ranvier.models.prepare import Choices, Prepared, chosen, digest, prepare
-from ranvier.training.callbacks import BestWeights, Callback, Convergence, EarlyStopping, TimeBudget
-from ranvier.training.history import History
+from ranvier.training.loop.callbacks import (
+    BestWeights,
+    Callback,
+    Convergence,
+    EarlyStopping,
+    TimeBudget,
+)
+from ranvier.training.loop.history import History
 from ranvier.training.objective import ONE
-from ranvier.training.reporting import write_report
-from ranvier.training.run import STATE, RunFolder
-from ranvier.training.saving import known_columns
+from ranvier.training.run.folder import STATE, RunFolder
+from ranvier.training.run.reporting import write_report
+from ranvier.training.run.saving import known_columns
 from ranvier.wording import counted, duration
 
 RUNS = Path("runs")

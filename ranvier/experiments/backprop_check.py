@@ -30,7 +30,7 @@ from ranvier.graph.backprop import gradients
 from ranvier.graph.leaves import Parameter
 from ranvier.graph.tensor import Tensor
 from ranvier.report.chart import Chart, Dots, Line
-from ranvier.training.speed import needed_flops
+from ranvier.training.loop.speed import needed_flops
 
 _BATCH = 32
 _STEP = 1e-5

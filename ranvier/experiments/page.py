@@ -15,8 +15,8 @@ from typing import Any
 from ranvier.experiments.run import HOLDS, Result
 from ranvier.report.charts import figure, figures, scripts
 from ranvier.report.markup import section, table
-from ranvier.training.files import write_atomically
-from ranvier.training.history import plain
+from ranvier.training.loop.history import plain
+from ranvier.training.run.files import write_atomically
 from ranvier.wording import counted, duration
 
 PAGE = "index.html"

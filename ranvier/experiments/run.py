@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.errors import InputError
 from ranvier.experiments.experiment import REFERENCE, Experiment, Finding, Trial
 
@@ -103,7 +103,7 @@ def predicted(experiment: Experiment, seeds: int, quick: bool) -> float:
     The time that the experiment states, by the number of seeds and by the machine's peak.
     """
     from ranvier.engines.native.host import host
-    from ranvier.engines.native.peak import measure_peak
+    from ranvier.engines.native.inspect.peak import measure_peak
 
     stated = experiment.quick_seconds if quick else experiment.seconds
     share = seeds / len(own_seeds(experiment, quick))

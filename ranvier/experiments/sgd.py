@@ -23,7 +23,7 @@ from ranvier.nn.layers.activations import Tanh
 from ranvier.nn.layers.linear import Linear
 from ranvier.nn.sequential import Sequential
 from ranvier.report.chart import Chart, Dots, Line
-from ranvier.training.callbacks import Convergence
+from ranvier.training.loop.callbacks import Convergence
 from ranvier.training.model import Model
 
 RATES = (0.003, 0.01, 0.03, 0.1, 1.0)

@@ -23,11 +23,11 @@ from ranvier.graph.ops.pooling import MaxPool, SumPool
 from ranvier.graph.tensor import Tensor
 from ranvier.nn.summary import between
 from ranvier.nn.trace import CallRecord, trace
-from ranvier.training.arrays import whole_split
-from ranvier.training.feeds import InOrder
+from ranvier.training.feed.arrays import whole_split
+from ranvier.training.feed.feeds import InOrder
+from ranvier.training.feed.preprocess import preprocessed
+from ranvier.training.loop.pace import Pace
 from ranvier.training.objective import ONE
-from ranvier.training.pace import Pace
-from ranvier.training.preprocess import preprocessed
 from ranvier.training.programs import apply_net, targets_of
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Explanation:
     def write(self, path: str | Path) -> Path:
         """Write the explanation as one page that opens offline, and return its path."""
         from ranvier.explain.page import page
-        from ranvier.training.files import write_atomically
+        from ranvier.training.run.files import write_atomically
 
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.guidance.names import nearest
 
 INFERRED = "input sizes are inferred from the data, so leave it out"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.data.source import Dataset
 from ranvier.errors import InputError
 from ranvier.models.few import FewSamples

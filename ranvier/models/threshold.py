@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ranvier import checks, dtypes
+from ranvier import dtypes
+from ranvier import validation as checks
 from ranvier.engines.compile import compile as compile_program
 from ranvier.engines.program import Program
 from ranvier.errors import InputError, ShapeError

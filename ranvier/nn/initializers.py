@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph.tensor import Shape
 from ranvier.guidance.calls import explain

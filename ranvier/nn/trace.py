@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ranvier import checks, dtypes
+from ranvier import dtypes
+from ranvier import validation as checks
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Buffer, Constant, State

@@ -3,16 +3,16 @@
 from typing import TYPE_CHECKING
 
 from ranvier.guidance.names import missing_names
-from ranvier.training.callbacks import (
+from ranvier.training.loop.callbacks import (
     BestWeights,
     Callback,
     Convergence,
     EarlyStopping,
     TimeBudget,
 )
-from ranvier.training.files import RunError
-from ranvier.training.finder import RateSearch, find_learning_rate
-from ranvier.training.history import History
+from ranvier.training.loop.finder import RateSearch, find_learning_rate
+from ranvier.training.loop.history import History
+from ranvier.training.run.files import RunError
 
 __all__ = [
     "BestWeights",

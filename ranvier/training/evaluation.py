@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ranvier.engines.program import Program
-from ranvier.training.feeds import Feed
-from ranvier.training.history import Measures
+from ranvier.training.feed.feeds import Feed
+from ranvier.training.loop.history import Measures
+from ranvier.training.loop.pace import Pace
 from ranvier.training.objective import ONE, Objective
-from ranvier.training.pace import Pace
 from ranvier.training.programs import PREDICTION, TARGET, of_kind
 
 Told = Callable[[int], None]

@@ -23,9 +23,10 @@ from ranvier.nn.summary import Summary, summarize
 from ranvier.nn.weights import Weights
 from ranvier.optim import Optimizer
 from ranvier.regularization import Penalty
-from ranvier.training import preprocess as pre
-from ranvier.training import programs, saving
-from ranvier.training.arrays import (
+from ranvier.training import programs
+from ranvier.training.evaluation import evaluated, predicted
+from ranvier.training.feed import preprocess as pre
+from ranvier.training.feed.arrays import (
     NAMELESS,
     Array,
     ByInput,
@@ -33,13 +34,10 @@ from ranvier.training.arrays import (
     names_by_input,
     whole_split,
 )
-from ranvier.training.callbacks import (
-    CallbackLike,
-    EarlyStopping,
-    as_callbacks,
-    as_early_stopping,
-)
-from ranvier.training.checks import (
+from ranvier.training.feed.feeds import Feed, InOrder, Resident, Streamed
+from ranvier.training.feed.first_pass import check_owned, check_pictures, check_symbols
+from ranvier.training.feed.lookups import Tables
+from ranvier.training.feed.validation import (
     check_class_weights,
     check_counts,
     check_finite,
@@ -51,19 +49,22 @@ from ranvier.training.checks import (
     fitting,
     try_metrics,
 )
-from ranvier.training.evaluation import evaluated, predicted
-from ranvier.training.feeds import Feed, InOrder, Resident, Streamed
-from ranvier.training.files import as_json
-from ranvier.training.fingerprints import fingerprints
-from ranvier.training.first_pass import check_owned, check_pictures, check_symbols
-from ranvier.training.history import History
-from ranvier.training.lookups import Tables
-from ranvier.training.loop import Training
-from ranvier.training.machine import stamp
+from ranvier.training.loop.callbacks import (
+    CallbackLike,
+    EarlyStopping,
+    as_callbacks,
+    as_early_stopping,
+)
+from ranvier.training.loop.history import History
+from ranvier.training.loop.loop import Training
+from ranvier.training.loop.progress import progress as shown_progress
 from ranvier.training.objective import ONE, LossLike, MetricLike, objective
-from ranvier.training.progress import progress as shown_progress
-from ranvier.training.run import RunFolder
-from ranvier.training.settings import Settings, with_columns
+from ranvier.training.run import saving
+from ranvier.training.run.files import as_json
+from ranvier.training.run.fingerprints import fingerprints
+from ranvier.training.run.folder import RunFolder
+from ranvier.training.run.machine import stamp
+from ranvier.training.run.settings import Settings, with_columns
 from ranvier.training.weight_rules import RuleLike, check_decay, weight_rules
 from ranvier.training.weight_rules import penalties as more_penalties
 from ranvier.wording import counted
@@ -340,7 +341,7 @@ class Model(Guided):
         learning curves of the last `fit` (of a loaded run, its own), results on the test set,
         the confusion matrix and the worst mistakes of a classifier, filters, speed, settings.
         """
-        from ranvier.training.reporting import write_report
+        from ranvier.training.run.reporting import write_report
 
         return write_report(self, data, path, title=title)
 

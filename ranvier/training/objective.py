@@ -18,7 +18,7 @@ from ranvier.losses import Loss
 from ranvier.metrics import Metric
 from ranvier.records import dataclass
 from ranvier.regularization import Penalty, penalty
-from ranvier.training.targets import Standardize, TargetScale, standardize
+from ranvier.training.feed.targets import Standardize, TargetScale, standardize
 
 Tensors: TypeAlias = "Tensor | Mapping[str, Tensor]"
 LossLike: TypeAlias = "str | Loss | Mapping[str, Any] | Callable[..., Tensor]"

@@ -23,9 +23,9 @@ from ranvier.nn.trace import CallRecord, trace
 from ranvier.optim import Optimizer
 from ranvier.records import dataclass
 from ranvier.schedules import as_schedule
-from ranvier.training.feeds import Batch, Feed
+from ranvier.training.feed.feeds import Batch, Feed
+from ranvier.training.feed.preprocess import preprocessed
 from ranvier.training.objective import Objective, Tensors, by_name
-from ranvier.training.preprocess import preprocessed
 from ranvier.training.weight_rules import WeightRules
 
 PREDICTION = "prediction"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from commands import TINY, Done, call, digits, idx, table, trained
 
-from ranvier.training.files import load_json, save_json
+from ranvier.training.run.files import load_json, save_json
 
 Capture = pytest.CaptureFixture[str]
 

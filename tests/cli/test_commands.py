@@ -19,7 +19,7 @@ import ranvier as rv
 from ranvier import __version__, models
 from ranvier.cli.main import _COMMANDS
 from ranvier.data import registry
-from ranvier.training.files import load_json
+from ranvier.training.run.files import load_json
 
 ROOT = Path(__file__).parents[2]
 FILES = ("config.json", "history.jsonl", "state.safetensors", "weights.safetensors")

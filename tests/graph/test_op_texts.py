@@ -9,8 +9,8 @@ import pytest
 from op_cases import OPS
 
 import ranvier as rv
-from ranvier.engines.native.binding import numbered, step_text
-from ranvier.engines.native.exact import exact
+from ranvier.engines.native.run.linkage import numbered, step_text
+from ranvier.engines.native.schedule.keys import exact
 from ranvier.engines.program import Options, Signature
 from ranvier.graph.tensor import REGISTRY, Op, apply
 

@@ -9,7 +9,7 @@ from networks import STEPS
 
 import ranvier as rv
 from ranvier.engines.native.host import example_host
-from ranvier.engines.native.schedule import Schedule, schedule
+from ranvier.engines.native.schedule.schedule import Schedule, schedule
 from ranvier.engines.program import Options, Signature
 from ranvier.graph.simplify import simplify
 from ranvier.graph.tensor import Tensor

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ranvier.engines.native import cache as cache_module
-from ranvier.engines.native.cache import Cache, default_cache, emission_key, ir_key
 from ranvier.engines.native.host import example_host
+from ranvier.engines.native.run import cache as cache_module
+from ranvier.engines.native.run.cache import Cache, default_cache, emission_key, ir_key
 
 KEY = "ab" * 32
 OTHER = "cd" * 32
@@ -173,7 +173,7 @@ def test_a_failure_is_not_shared(cache: Cache) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from ranvier.engines.native.cache import Cache
+from ranvier.engines.native.run.cache import Cache
 cache = Cache(Path(sys.argv[1]), limit=40_000)
 bad = 0
 for i in range(200):

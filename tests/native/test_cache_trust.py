@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ranvier.engines.native.cache import Cache, default_cache
-from ranvier.engines.native.private import KEY as SECRET
+from ranvier.engines.native.run.cache import Cache, default_cache
+from ranvier.engines.native.run.private import KEY as SECRET
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX")
 
@@ -120,7 +120,7 @@ def test_a_secret_that_others_chose_is_replaced(folder: Path, tmp_path: Path) ->
 def test_processes_that_start_at_once_share_a_secret(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from ranvier.engines.native.cache import Cache\n"
+        "from ranvier.engines.native.run.cache import Cache\n"
         "Cache(Path(sys.argv[1])).write(sys.argv[2], b'payload')\n"
     )
     keys = [f"{number:064x}" for number in range(4)]

@@ -1,4 +1,4 @@
-"""Compiling costs in proportion to the graph: few attempts at grouping, kernels of bounded size."""
+"""Compiling costs in proportion to the graph: few attempts at fusion, kernels of bounded size."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from plans import plan
 
 import ranvier as rv
-from ranvier.engines.native import group
-from ranvier.engines.native.emit.body import plan_body
-from ranvier.engines.native.kernels import BodyKernel, Compute, Kernel
-from ranvier.engines.native.schedule import Schedule
+from ranvier.engines.native.emit.loops.body import plan_body
+from ranvier.engines.native.fuse import fusion as group
+from ranvier.engines.native.schedule.kernels import BodyKernel, Compute, Kernel
+from ranvier.engines.native.schedule.schedule import Schedule
 
 X = rv.input((1000,), name="x")
 
@@ -59,13 +59,13 @@ def residual(layers: int) -> Schedule:
 
 def test_grouping_starts_again_a_few_times_at_any_depth(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = []
-    run = group._Grouper.run
+    run = group._Fuser.run
 
-    def counted(self: group._Grouper, *args: object) -> object:
+    def counted(self: group._Fuser, *args: object) -> object:
         attempts.append(self)
         return run(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(group._Grouper, "run", counted)
+    monkeypatch.setattr(group._Fuser, "run", counted)
     found = []
     for layers in (4, 16):
         attempts.clear()

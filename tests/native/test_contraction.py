@@ -10,15 +10,15 @@ import pytest
 from llvmlite import ir
 from networks import run_steps
 
-from ranvier.engines.native.context import ENTRY
-from ranvier.engines.native.contraction_plan import Cut, MatmulPlan, plan_matmul
-from ranvier.engines.native.emit import builder as e
-from ranvier.engines.native.emit.contraction import EPILOGUE_TYPE, Epilogue, emit_matmul
-from ranvier.engines.native.emit.main import Call, emit_main
-from ranvier.engines.native.emit.microkernel import microkernel
-from ranvier.engines.native.emit.pack import Operand, Packed, emit_pack, side_a, side_b
+from ranvier.engines.native.emit.ir import builder as e
+from ranvier.engines.native.emit.runtime import Call, emit_main
+from ranvier.engines.native.emit.tiles.matmul import EPILOGUE_TYPE, Epilogue, emit_matmul
+from ranvier.engines.native.emit.tiles.microkernel import microkernel
+from ranvier.engines.native.emit.tiles.pack import Operand, Packed, emit_pack, side_a, side_b
 from ranvier.engines.native.host import Host, example_host, host
-from ranvier.engines.native.jit import assembly, compile_object, load
+from ranvier.engines.native.plans.matmul import Cut, MatmulPlan, plan_matmul
+from ranvier.engines.native.run.context import ENTRY
+from ranvier.engines.native.run.jit import assembly, compile_object, load
 from ranvier.errors import DTypeError, ShapeError
 from ranvier.graph.leaves import aligned_empty
 
@@ -73,7 +73,7 @@ def emit(plan: MatmulPlan, machine: Host, a: Operand, b: Operand, packed: str) -
     epilogue = Epilogue(None, store_epilogue(module, plan))
     partial = PARTIAL if plan.partial_size else None
     matmul = emit_matmul(module, machine, plan, *operands, partial, epilogue, "matmul")
-    calls.append(Call(matmul, BUFFERS, barrier=True, counters=plan.handed_out))
+    calls.append(Call(matmul, BUFFERS, barrier=True, counters=plan.steals))
     emit_main(module, machine, calls)
     return module
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ranvier.engines.native.cores import available_cores, cpu_quota
+from ranvier.engines.native.run.cores import available_cores, cpu_quota
 
 MOUNT_2 = "30 24 0:26 {top} /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"
 MOUNT_1 = "33 31 0:29 {top} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct"

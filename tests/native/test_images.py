@@ -9,17 +9,17 @@ import pytest
 from networks import STEPS, compiled
 
 import ranvier as rv
-from ranvier.engines.native.convolution_plan import merged_depth
 from ranvier.engines.native.host import host
-from ranvier.engines.native.kernels import (
-    BorderKernel,
+from ranvier.engines.native.lower.widen import neighbours
+from ranvier.engines.native.plans.convolution import merged_depth
+from ranvier.engines.native.program import NativeProgram
+from ranvier.engines.native.schedule.kernels import (
     ConvolutionKernel,
+    HaloKernel,
     Kernel,
     RowKernel,
     WinogradKernel,
 )
-from ranvier.engines.native.program import NativeProgram
-from ranvier.engines.native.widen import neighbours
 
 
 def program_of(
@@ -44,14 +44,14 @@ def kinds(program: NativeProgram, kind: type[Kernel]) -> list[Kernel]:
 
 
 @pytest.mark.parametrize("pixel", [np.inf, -np.inf, np.nan])
-@pytest.mark.parametrize("way", ["winograd", "side by side", "one axis", "images last"])
+@pytest.mark.parametrize("way", ["winograd", "side by side", "one axis", "batch-innermost"])
 def test_what_is_not_finite_reaches_no_other_image(way: str, pixel: float) -> None:
     """It may reach neighbours that do not see it, as 0 times infinity; but not beyond its image."""
     shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
         "winograd": ((3, 15, 15, 32), (3, 3, 32, 32)),
         "side by side": ((3, 12, 16, 3), (3, 3, 3, 1)),
         "one axis": ((3, 16, 1), (3, 1, 1)),
-        "images last": ((33, 8, 8, 1), (3, 3, 1, 1)),
+        "batch-innermost": ((33, 8, 8, 1), (3, 3, 1, 1)),
     }
     rng = np.random.default_rng(5)
     x, w = (given(rng, *shape) for shape in shapes[way])
@@ -77,7 +77,7 @@ def test_activations_and_borders_cost_no_copy() -> None:
     h = rv.relu(rv.convolution(x[0], w) + 1.0)
     program, reference = program_of({"y": rv.convolution(h, v, padding=1)}, x=x)
     assert len(kinds(program, ConvolutionKernel) + kinds(program, WinogradKernel)) == 2
-    assert len(kinds(program, BorderKernel)) == 1
+    assert len(kinds(program, HaloKernel)) == 1
     assert kinds(program, RowKernel) == []
     for _ in range(2):  # the border is written anew each time
         found = program(x=x[1])["y"]
@@ -96,7 +96,7 @@ def test_tiles_across_images_need_no_border(stride: object, dilation: int, group
     if program.host.lanes(rv.float32) == 16:  # shorter vectors prefer other plans
         (kernel,) = kinds(program, ConvolutionKernel)
         assert len(kernel.plan.inside) == 2
-        assert kinds(program, BorderKernel) == []
+        assert kinds(program, HaloKernel) == []
     found = program(x=x[1], w=w[1])["y"]
     np.testing.assert_allclose(found, reference["y"], rtol=1e-4, atol=1e-4)
     assert program.bisect(x=x[1], w=w[1]) is None
@@ -110,7 +110,7 @@ def test_a_border_that_something_else_reads_is_written() -> None:
     program, reference = program_of({"y": y, "slope": slope}, x=x, w=w, g=g)
     if program.host.lanes(rv.float32) == 16:
         assert any(len(kernel.plan.inside) == 2 for kernel in kinds(program, ConvolutionKernel))
-        assert len(kinds(program, BorderKernel)) == 1
+        assert len(kinds(program, HaloKernel)) == 1
     found = program(x=x[1], w=w[1], g=g[1])
     for name, wanted in reference.items():
         scale = np.abs(wanted).max()

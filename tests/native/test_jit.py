@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from ranvier.engines.native.host import example_host, host
-from ranvier.engines.native.jit import assembly, compile_object, load
+from ranvier.engines.native.run.jit import assembly, compile_object, load
 from ranvier.errors import CompileError
 
 ADD_SINE = """

@@ -10,13 +10,13 @@ import pytest
 from plans import plan
 
 import ranvier as rv
-from ranvier.engines.native import joins
-from ranvier.engines.native.describe import describe_schedule
-from ranvier.engines.native.kernels import BodyKernel, Load
-from ranvier.engines.native.patterns import wire
-from ranvier.engines.native.repetition import repetition
-from ranvier.engines.native.schedule import Schedule
-from ranvier.engines.native.wiring import slots_of
+from ranvier.engines.native.fuse import joins
+from ranvier.engines.native.inspect.describe import describe_schedule
+from ranvier.engines.native.inspect.repetition import repetition
+from ranvier.engines.native.run.linking import slots_of
+from ranvier.engines.native.schedule.deduplicate import deduplicate
+from ranvier.engines.native.schedule.kernels import BodyKernel, Load
+from ranvier.engines.native.schedule.schedule import Schedule
 
 Parts = Sequence[rv.Tensor]
 Graph = tuple[Mapping[str, rv.Tensor], Parts]
@@ -85,7 +85,7 @@ def test_its_gradient_too(n: int, rows: int) -> None:
 def test_inputs_are_read_once() -> None:
     inputs, _ = of_many(64)
     found = plan(inputs, {"y": rv.concatenate(list(inputs.values()), 0) * 2.0})
-    assert loads(found) <= 2 * 64 * 800  # copied into place, then read
+    assert loads(found) <= 2 * 64 * 800  # copied into buffer, then read
 
 
 def test_a_thousand_equal_parts_share_their_code() -> None:
@@ -94,9 +94,9 @@ def test_a_thousand_equal_parts_share_their_code() -> None:
     gradients = rv.gradients(rv.sum(y * y), list(inputs.values()))
     outputs = {f"slope{i}": gradient for i, gradient in enumerate(gradients[:50])}
     found = plan(inputs, {"y": y, **outputs})
-    wired = wire(found.sequenced, slots_of(found))
-    assert len(wired.calls) >= 1000
-    assert len(wired.patterns) < 10
+    kernel_calls = deduplicate(found.sequenced, slots_of(found))
+    assert len(kernel_calls.calls) >= 1000
+    assert len(kernel_calls.patterns) < 10
 
 
 def test_kernels_are_of_bounded_size() -> None:

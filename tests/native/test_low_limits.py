@@ -19,26 +19,24 @@ from hypothesis import strategies as st
 from test_engines_agree import DTYPES, check_random
 
 import ranvier as rv
-from ranvier.engines.native import (
-    contraction_plan,
-    convolution_plan,
-    group,
-    joins,
-    loops,
-    lower,
-    pull,
-)
 from ranvier.engines.native import program as native
-from ranvier.engines.native.emit import cascade
+from ranvier.engines.native.emit.loops import pairwise as pairwise
+from ranvier.engines.native.emit.loops import shape as loops
+from ranvier.engines.native.fuse import fusion as group
+from ranvier.engines.native.fuse import joins
+from ranvier.engines.native.fuse import producers as pull
 from ranvier.engines.native.host import host
-from ranvier.engines.native.kernels import MatmulKernel
+from ranvier.engines.native.lower import lower
+from ranvier.engines.native.plans import convolution as convolution_plan
+from ranvier.engines.native.plans import matmul as contraction_plan
+from ranvier.engines.native.schedule.kernels import MatmulKernel
 
 LIMITS = {
     lower: {"LONG_REDUCTION": 16, "LONG_DEPTH": 16, "FEW_TILES": 1 << 20, "LONG_STATISTICS": 64},
     group: {"FULL_ROWS": 2, "MOST_ANCHORS": 3, "MOST_WORK": 8, "MOST_PASSES": 2},
     pull: {"MOST_INLINED": 5},
     joins: {"LEAST_REPEATED": 0, "REPEATED_LIMIT": 0},
-    cascade: {"FAN": 2},
+    pairwise: {"FAN": 2},
     loops: {"BLOCK_BYTES": 256},
     contraction_plan: {
         "_FEW_BLOCKS": 1,

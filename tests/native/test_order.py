@@ -20,10 +20,10 @@ from plans import plan, step_plan
 from random_graphs import GraphCase, graph_cases
 
 import ranvier as rv
-from ranvier.engines.native.kernels import BodyKernel, BorderKernel, Kernel, Place, Store
-from ranvier.engines.native.memory import Arena, allocate, check_arena
-from ranvier.engines.native.order import Sequenced, find_cycle, sequence
-from ranvier.engines.native.schedule import Schedule
+from ranvier.engines.native.schedule.kernels import BodyKernel, Buffer, HaloKernel, Kernel, Store
+from ranvier.engines.native.schedule.memory import Arena, allocate, check_arena
+from ranvier.engines.native.schedule.order import Sequenced, find_cycle, sequence
+from ranvier.engines.native.schedule.schedule import Schedule
 from ranvier.errors import GraphError
 
 # ------------------------------------------------------------ order
@@ -41,37 +41,37 @@ def check_order(found: Sequenced, original: list[Kernel] | None = None) -> None:
     assert list(found.epochs) == sorted(found.epochs)
     assert found.epochs[:1] in ((), (0,))
     assert all(b - a <= 1 for a, b in zip(found.epochs, found.epochs[1:], strict=False))
-    written: dict[Place, list[int]] = defaultdict(list)
+    written: dict[Buffer, list[int]] = defaultdict(list)
     for at, (_, kernel) in enumerate(positions(found)):
-        for place in set(kernel.writes()):
-            written[place].append(at)
-    for place, writers in written.items():
+        for buffer in set(kernel.writes()):
+            written[buffer].append(at)
+    for buffer, writers in written.items():
         kernels = [found.kernels[at] for at in writers]
-        inside = [k for k in kernels if not isinstance(k, BorderKernel)]
+        inside = [k for k in kernels if not isinstance(k, HaloKernel)]
         assert len(kernels) - len(inside) <= 1
         if len(inside) > 1:  # the parts of a concatenation
-            check_apart(place, inside)
+            check_apart(buffer, inside)
     for at, (epoch, kernel) in enumerate(positions(found)):
-        for place in set(kernel.reads()):
-            for writer in written[place]:
+        for buffer in set(kernel.reads()):
+            for writer in written[buffer]:
                 if writer == at:
-                    assert place.kind == "state" or place in scratch(kernel)
-                elif place.kind == "state":
-                    assert epoch < found.epochs[writer], f"{place} is overwritten too early"
+                    assert buffer.kind == "state" or buffer in scratch(kernel)
+                elif buffer.kind == "state":
+                    assert epoch < found.epochs[writer], f"{buffer} is overwritten too early"
                 else:
-                    assert found.epochs[writer] < epoch, f"{place} is read too early"
-        for place in kernel.reads():
-            assert written[place] or place.kind in ("input", "constant", "state")
+                    assert found.epochs[writer] < epoch, f"{buffer} is read too early"
+        for buffer in kernel.reads():
+            assert written[buffer] or buffer.kind in ("input", "constant", "state")
 
 
-def check_apart(place: Place, writers: Iterable[Kernel]) -> None:
-    """No element of a place is written twice, and none is left out."""
-    times = np.zeros(place.size, np.int8)
+def check_apart(buffer: Buffer, writers: Iterable[Kernel]) -> None:
+    """No element of a buffer is written twice, and none is left out."""
+    times = np.zeros(buffer.size, np.int8)
     for kernel in writers:
         assert isinstance(kernel, BodyKernel)
         domain = kernel.body.domain
         for x in kernel.body.instructions:
-            if isinstance(x, Store) and x.place is place:
+            if isinstance(x, Store) and x.buffer is buffer:
                 at = np.asarray(x.at.offset)
                 for d, term in enumerate(x.at.terms):
                     if term:  # along other loops the same element is meant
@@ -80,7 +80,7 @@ def check_apart(place: Place, writers: Iterable[Kernel]) -> None:
     assert (times == 1).all()
 
 
-def scratch(kernel: Kernel) -> list[Place | None]:
+def scratch(kernel: Kernel) -> list[Buffer | None]:
     """What a kernel may both write and read."""
     return [getattr(kernel, "partial", None)]
 
@@ -108,23 +108,23 @@ def test_order_and_memory_of_training_steps(name: str, options: Mapping[str, Any
 class Toy(Kernel):
     """A kernel known by what it reads and writes."""
 
-    def __init__(self, name: str, reads: tuple[Place, ...], writes: tuple[Place, ...]) -> None:
+    def __init__(self, name: str, reads: tuple[Buffer, ...], writes: tuple[Buffer, ...]) -> None:
         super().__init__(name, ())
-        object.__setattr__(self, "places", (reads, writes))
+        object.__setattr__(self, "buffers", (reads, writes))
 
-    def reads(self) -> Iterator[Place]:
-        yield from self.places[0]  # type: ignore[attr-defined]
+    def reads(self) -> Iterator[Buffer]:
+        yield from self.buffers[0]  # type: ignore[attr-defined]
 
-    def writes(self) -> Iterator[Place]:
-        yield from self.places[1]  # type: ignore[attr-defined]
+    def writes(self) -> Iterator[Buffer]:
+        yield from self.buffers[1]  # type: ignore[attr-defined]
 
 
-def place(name: str, kind: str = "temporary", size: int = 16) -> Place:
-    return Place(kind, name, (size,), rv.float32)
+def buffer(name: str, kind: str = "temporary", size: int = 16) -> Buffer:
+    return Buffer(kind, name, (size,), rv.float32)
 
 
 def test_a_kernel_that_needs_no_barrier_comes_first() -> None:
-    a, b, c, d = map(place, "abcd")
+    a, b, c, d = map(buffer, "abcd")
     found = sequence([Toy("a", (), (a,)), Toy("b", (a,), (b,)), Toy("c", (), (c,)),
                       Toy("d", (b, c), (d,))])  # fmt: skip
     assert [kernel.name for kernel in found.kernels] == ["a", "c", "b", "d"]
@@ -132,22 +132,22 @@ def test_a_kernel_that_needs_no_barrier_comes_first() -> None:
 
 
 def test_one_barrier_serves_all_that_wait() -> None:
-    a, b, c = map(place, "abc")
+    a, b, c = map(buffer, "abc")
     found = sequence([Toy("a", (), (a,)), Toy("b", (a,), (b,)), Toy("c", (a,), (c,))])
     assert found.epochs == (0, 1, 1)
 
 
 def test_state_is_written_after_it_is_read() -> None:
-    w, y = place("w", "state"), place("y", "output")
+    w, y = buffer("w", "state"), buffer("y", "output")
     found = sequence([Toy("update", (w,), (w,)), Toy("use", (w,), (y,))])
     assert [kernel.name for kernel in found.kernels] == ["use", "update"]
     assert found.epochs == (0, 1)
 
 
 def test_kernels_that_wait_for_each_other_are_found() -> None:
-    v, w = place("v", "state"), place("w", "state")
+    v, w = buffer("v", "state"), buffer("w", "state")
     swap = [Toy("first", (v,), (w,)), Toy("second", (w,), (v,))]
-    assert find_cycle([*swap, Toy("other", (), (place("y"),))]) == [0, 1]
+    assert find_cycle([*swap, Toy("other", (), (buffer("y"),))]) == [0, 1]
     assert find_cycle(swap[:1]) == []
 
 
@@ -156,7 +156,7 @@ def test_kernels_that_wait_for_each_other_are_found() -> None:
 
 def check_memory(found: Sequenced, arena: Arena) -> None:
     """Of all pairs of temporaries, those that live in a common epoch lie apart, and all fit."""
-    epochs: dict[Place, list[int]] = defaultdict(list)
+    epochs: dict[Buffer, list[int]] = defaultdict(list)
     for epoch, kernel in positions(found):
         for p in (*kernel.reads(), *kernel.writes()):
             if p.kind == "temporary":
@@ -174,7 +174,7 @@ def check_memory(found: Sequenced, arena: Arena) -> None:
 
 def chain() -> Sequenced:
     """a -> b -> c -> d, each in an epoch of its own."""
-    a, b, c, d = map(place, "abcd")
+    a, b, c, d = map(buffer, "abcd")
     return sequence([Toy("a", (), (a,)), Toy("b", (a,), (b,)), Toy("c", (b,), (c,)),
                      Toy("d", (c,), (d,))])  # fmt: skip
 
@@ -202,13 +202,13 @@ def test_the_checker_finds_an_overlap() -> None:
 @settings(max_examples=200)
 @given(st.data())
 def test_the_checker_agrees_with_brute_force(data: st.DataObject) -> None:
-    """Random kernels with random places at random offsets."""
+    """Random kernels with random buffers at random offsets."""
     count = data.draw(st.integers(1, 8))
-    made: list[Place] = []
+    made: list[Buffer] = []
     kernels: list[Kernel] = []
     for i in range(count):
         reads = tuple(p for p in made if data.draw(st.booleans()))
-        made.append(place(f"t{i}", size=data.draw(st.sampled_from([1, 16, 40]))))
+        made.append(buffer(f"t{i}", size=data.draw(st.sampled_from([1, 16, 40]))))
         kernels.append(Toy(f"k{i}", reads, (made[-1],)))
     found = sequence(kernels)
     check_memory(found, allocate(found, reuse=True))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import ranvier as rv
-from ranvier.engines.native import contraction_plan
 from ranvier.engines.native import program as native
 from ranvier.engines.native.host import Host, host
-from ranvier.engines.native.kernels import ConvolutionKernel, Kernel, PackKernel
+from ranvier.engines.native.plans import matmul as contraction_plan
 from ranvier.engines.native.program import NativeProgram
+from ranvier.engines.native.schedule.kernels import ConvolutionKernel, Kernel, PackKernel
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import ranvier as rv
 from ranvier import dtypes
 from ranvier.dtypes import DType
-from ranvier.engines.native.emit.pointwise import TABLE
+from ranvier.engines.native.emit.ir.pointwise import TABLE
 from ranvier.errors import DTypeError
 from ranvier.graph.ops.pointwise import Cast, Pointwise
 from ranvier.graph.tensor import REGISTRY, Op, apply

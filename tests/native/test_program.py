@@ -15,8 +15,8 @@ from networks import STEPS, compiled, contents, restore, values
 
 import ranvier as rv
 from ranvier.engines.native import program as native
-from ranvier.engines.native import schedule as scheduling
 from ranvier.engines.native.program import NativeProgram
+from ranvier.engines.native.schedule import schedule as scheduling
 from ranvier.errors import CompileError, InputError
 from ranvier.graph.tensor import REGISTRY
 
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def entries(folder: Path, kind: str) -> set[str]:
-    """The names of the cache's objects, or of its bindings."""
+    """The names of the cache's objects, or of its linkages."""
     return {path.name for path in folder.glob(f"*.{kind}")}
 
 
@@ -53,7 +53,7 @@ def test_a_cached_program_gives_the_same_bits(
         monkeypatch.setattr(native, "compile_object", _never)
         monkeypatch.setattr(scheduling, "schedule", _never)
     assert found[0] == found[1]
-    assert len(keys(folder)) == len(entries(folder, "binding")) == 1
+    assert len(keys(folder)) == len(entries(folder, "linkage")) == 1
 
 
 def _never(*_: object) -> bytes:
@@ -62,12 +62,12 @@ def _never(*_: object) -> bytes:
 
 def test_code_without_a_binding_and_a_binding_without_code(folder: Path) -> None:
     x = rv.input((5,), name="x")
-    for kind in ("object", "binding"):
+    for kind in ("object", "linkage"):
         for name in entries(folder, kind):
             (folder / name).unlink()
         found = rv.compile({"x": x}, {"y": x * 3.0})(x=np.arange(5, dtype=np.float32))
         np.testing.assert_array_equal(found["y"], np.arange(5, dtype=np.float32) * 3)
-        assert len(keys(folder)) == len(entries(folder, "binding")) == 1
+        assert len(keys(folder)) == len(entries(folder, "linkage")) == 1
 
 
 BUILD = """
@@ -86,7 +86,7 @@ def test_every_process_finds_what_another_has_compiled(folder: Path) -> None:
         environment = os.environ | {"PYTHONHASHSEED": seed}
         command = [sys.executable, "-c", BUILD, str(tests.parent), str(tests), seed + "017"]
         subprocess.run(command, env=environment, check=True, timeout=100)
-        assert len(keys(folder)) == len(entries(folder, "binding")) == 3
+        assert len(keys(folder)) == len(entries(folder, "linkage")) == 3
 
 
 CACHED = """
@@ -94,7 +94,7 @@ import sys
 import ranvier as rv
 x = rv.input((5,), name="x")
 rv.compile({"x": x}, {"y": x * 3.0})
-slow = "ranvier.engines.native.emit", "ranvier.engines.native.schedule"
+slow = "ranvier.engines.native.emit", "ranvier.engines.native.schedule.schedule"
 print(any(name.startswith(slow) for name in sys.modules))
 """
 
@@ -108,7 +108,7 @@ def test_the_scheduler_and_the_emitters_are_imported_only_at_need(folder: Path) 
     assert found == ["True\n", "False\n"]
 
 
-@pytest.mark.parametrize("kind", ["object", "binding"])
+@pytest.mark.parametrize("kind", ["object", "linkage"])
 def test_a_damaged_entry_is_made_anew(folder: Path, kind: str) -> None:
     x = rv.input((5,), name="x")
     array = np.arange(5, dtype=np.float32)
@@ -218,7 +218,7 @@ def test_different_graphs_have_different_code(folder: Path, name: str, fuse: boo
         for _ in range(2):
             _run(build, fuse=fuse)
             assert len(keys(folder)) == (1 if name in EXCHANGED else count)
-            assert len(entries(folder, "binding")) == count
+            assert len(entries(folder, "linkage")) == count
 
 
 def test_states_of_the_same_name_are_told_apart(folder: Path) -> None:

@@ -14,8 +14,8 @@ import pytest
 from networks import STEPS, Step, compiled, contents, kernel_shares, restore, values
 
 import ranvier as rv
-from ranvier.engines.native.context import Slot
 from ranvier.engines.native.program import NativeProgram
+from ranvier.engines.native.run.context import Slot
 
 THREADS = (1, 2, 3, 4)
 RUNS = 20

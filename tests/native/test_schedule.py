@@ -16,8 +16,8 @@ import pytest
 from plans import plan, step_plan
 
 import ranvier as rv
-from ranvier.engines.native.kernels import MatmulKernel, Packing, PackKernel
-from ranvier.engines.native.schedule import Schedule
+from ranvier.engines.native.schedule.kernels import MatmulKernel, Packing, PackKernel
+from ranvier.engines.native.schedule.schedule import Schedule
 from ranvier.graph.leaves import Input
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
@@ -135,7 +135,7 @@ def test_large_products_pack_their_operands_but_those_that_they_share() -> None:
     assert isinstance(alone, MatmulKernel)
     assert alone.packed_left is not None
     assert alone.packed_left.by_segment
-    assert alone.operands() == (alone.left.place, alone.right.place)
+    assert alone.operands() == (alone.left.buffer, alone.right.buffer)
     inputs = {"x": x, "v": weights[0], "w": weights[1]}
     both = plan(inputs, {"y": x @ weights[0], "z": x @ weights[1]}, {})
     pack, *products = both.sequenced.kernels
@@ -143,7 +143,7 @@ def test_large_products_pack_their_operands_but_those_that_they_share() -> None:
     assert (pack.operand, pack.right) == (products[0].left, False)
     for product in products:
         assert product.packed_left == Packing(pack.packed, by_segment=False)
-        assert product.operands() == (pack.packed, product.right.place)
+        assert product.operands() == (pack.packed, product.right.buffer)
 
 
 def test_the_biass_gradient_and_update_are_one_column_kernel() -> None:
@@ -231,7 +231,7 @@ def test_each_update_of_the_mlp_is_fused() -> None:
     """No kernel of the step does nothing but update."""
     found = step_plan("mlp")
     for kernel in found.sequenced.kernels:
-        if any(place.kind == "state" for place in kernel.writes()):
+        if any(buffer.kind == "state" for buffer in kernel.writes()):
             assert "product" in str(kernel) or "reduce sum" in str(kernel)
 
 

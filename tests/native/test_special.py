@@ -13,9 +13,9 @@ import pytest
 from llvmlite import ir
 
 import ranvier as rv
-from ranvier.engines.native.emit import special
+from ranvier.engines.native.emit.ir import special
 from ranvier.engines.native.host import example_host
-from ranvier.engines.native.jit import compile_object
+from ranvier.engines.native.run.jit import compile_object
 
 BLOCK = 1 << 16
 TINY = 2.0**-126

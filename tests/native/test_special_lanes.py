@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
-from ranvier.engines.native.emit import builder as e
-from ranvier.engines.native.emit import special
-from ranvier.engines.native.emit.main import _enter_flush_mode, _restore_mode
+from ranvier.engines.native.emit.ir import builder as e
+from ranvier.engines.native.emit.ir import special
+from ranvier.engines.native.emit.runtime import _enter_flush_mode, _restore_mode
 from ranvier.engines.native.host import Host, example_host, host
-from ranvier.engines.native.jit import assembly, compile_object, load
+from ranvier.engines.native.run.jit import assembly, compile_object, load
 
 Array = np.ndarray[Any, Any]
 FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()

@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 from networks import STEPS, compiled, contents, restore, values
 
-from ranvier.engines.native import team as team_module
-from ranvier.engines.native.context import Slot
 from ranvier.engines.native.program import NativeProgram
-from ranvier.engines.native.team import FEW_SPINS, SPINS, Team
-from ranvier.engines.native.thread_count import RARELY, TRIAL_PIECES, WINDOW_SECONDS, ThreadCount
+from ranvier.engines.native.run import thread_pool as thread_pool_module
+from ranvier.engines.native.run.context import Slot
+from ranvier.engines.native.run.thread_count import (
+    RARELY,
+    TRIAL_PIECES,
+    WINDOW_SECONDS,
+    ThreadCount,
+)
+from ranvier.engines.native.run.thread_pool import FEW_SPINS, SPINS, ThreadPool
 
 STEP = 1e-4
 """Seconds of a step on the threads that suit it."""
@@ -128,14 +133,16 @@ def test_numbers_that_are_no_powers_of_two() -> None:
 def crews(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The threads of each launch from now on; each claims that its barriers starved."""
     seen: list[int] = []
-    whole = Team.run
+    whole = ThreadPool.run
 
-    def noted(team: Team, address: int, context: np.ndarray, threads: int, inline: bool) -> None:
+    def noted(
+        team: ThreadPool, address: int, context: np.ndarray, threads: int, inline: bool
+    ) -> None:
         whole(team, address, context, threads, inline)
         seen.append(threads)
         context[Slot.SLEEPS] = 10_000
 
-    monkeypatch.setattr(Team, "run", noted)
+    monkeypatch.setattr(ThreadPool, "run", noted)
     return seen
 
 
@@ -193,7 +200,7 @@ def test_a_number_that_was_asked_for_is_kept(crews: list[int]) -> None:
 
 def test_more_threads_than_cores_sleep_sooner() -> None:
     step = STEPS["small"]()
-    cores = team_module.host().cores
+    cores = thread_pool_module.host().cores
     for threads, spins in ((cores, SPINS), (cores + 1, FEW_SPINS)):
         program = compiled(step, threads=threads)
         program(index=step.index(1)[0], **step.arrays)

@@ -11,12 +11,12 @@ from test_images import given, kinds, program_of
 
 import ranvier as rv
 from ranvier.engines.native import program as native
-from ranvier.engines.native import winograd_gradient_plan
-from ranvier.engines.native.convolution_plan import weight_gradient_loops
 from ranvier.engines.native.host import example_host, host
 from ranvier.engines.native.indexmap import Affine
-from ranvier.engines.native.kernels import WinogradKernel
-from ranvier.engines.native.winograd_gradient_plan import plan_winograd_gradient
+from ranvier.engines.native.plans import winograd_gradient as winograd_gradient_plan
+from ranvier.engines.native.plans.convolution import weight_gradient_loops
+from ranvier.engines.native.plans.winograd_gradient import plan_winograd_gradient
+from ranvier.engines.native.schedule.kernels import WinogradKernel
 from ranvier.graph.ops.convolution import Geometry
 
 SIZES = [(2, 12, 12, 32, 32), (1, 13, 15, 32, 48), (3, 14, 14, 64, 96), (2, 17, 12, 48, 32)]

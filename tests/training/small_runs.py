@@ -9,7 +9,7 @@ import pytest
 from problems import spirals
 
 import ranvier as rv
-from ranvier.training.loop import Training
+from ranvier.training.loop.loop import Training
 
 X, Y = spirals()
 EPOCHS = 5
@@ -33,9 +33,9 @@ class KillAfter(rv.training.Callback):
 @pytest.fixture
 def one_step_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that runs can be broken off after any step, with a checkpoint at each."""
-    monkeypatch.setattr("ranvier.training.pace.Pace.took", lambda *_: None)
-    monkeypatch.setattr("ranvier.training.loop.CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr("ranvier.training.loop._SAVING_SHARE", 0.0)
+    monkeypatch.setattr("ranvier.training.loop.pace.Pace.took", lambda *_: None)
+    monkeypatch.setattr("ranvier.training.loop.loop.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("ranvier.training.loop.loop._SAVING_SHARE", 0.0)
 
 
 def fit(model: rv.Model, out: Path | None, resume: bool = False, **arguments: Any) -> Any:

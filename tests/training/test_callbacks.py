@@ -12,7 +12,7 @@ from small_runs import EPOCHS, KillAfter, Killed, X, Y, contents, fit, one_step_
 
 import ranvier as rv
 from ranvier.training import BestWeights, Convergence, EarlyStopping, RunError, TimeBudget
-from ranvier.training.loop import Training
+from ranvier.training.loop.loop import Training
 
 pytestmark = pytest.mark.usefixtures(one_step_a_call.__name__)
 

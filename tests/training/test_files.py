@@ -20,7 +20,7 @@ from hypothesis.extra import numpy as hnp
 from problems import dropped, spirals
 
 import ranvier as rv
-from ranvier.training.files import (
+from ranvier.training.run.files import (
     RunError,
     load_json,
     new_folder,
@@ -28,8 +28,8 @@ from ranvier.training.files import (
     sweep,
     write_atomically,
 )
-from ranvier.training.run import RunFolder
-from ranvier.training.tensors import load_arrays, save_arrays
+from ranvier.training.run.folder import RunFolder
+from ranvier.training.run.tensors import load_arrays, save_arrays
 
 DTYPES = [np.float32, np.float64, np.int32, np.int64, np.uint8, np.bool_, ml_dtypes.bfloat16]
 X, Y = spirals()
@@ -75,7 +75,7 @@ def test_every_dtype_and_any_layout(tmp_path: Path, dtype: Any) -> None:
 def test_equal_contents_are_equal_bytes_in_every_process(tmp_path: Path) -> None:
     script = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from ranvier.training.tensors import save_arrays\n"
+        "from ranvier.training.run.tensors import save_arrays\n"
         "names = sorted({'a', 'b', 'c', 'd', 'e'}, key=hash)\n"
         "info = {name: 1.5 for name in sorted(names)}\n"
         "save_arrays(Path(sys.argv[1]), {n: np.ones(3, 'f4') for n in names}, info)\n"
@@ -223,7 +223,7 @@ def test_a_checkpoint_that_fails_anywhere_leaves_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """Each system call of the checkpoints of an epoch fails once; the run can be resumed."""
-    monkeypatch.setattr("ranvier.training.loop._SAVING_SHARE", 0.0)  # one after each epoch
+    monkeypatch.setattr("ranvier.training.loop.loop._SAVING_SHARE", 0.0)  # one after each epoch
     whole = tmp_path / "whole"
     dropped().fit(X, Y, epochs=3, out=whole)
     broken = Broken(monkeypatch, number)
@@ -255,8 +255,8 @@ def test_a_checkpoint_that_fails_anywhere_leaves_the_last_one(
 def test_a_disk_that_is_full(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys, numpy as np; from pathlib import Path\n"
-        "from ranvier.training.files import RunError\n"
-        "from ranvier.training.tensors import save_arrays\n"
+        "from ranvier.training.run.files import RunError\n"
+        "from ranvier.training.run.tensors import save_arrays\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "path = Path(sys.argv[1])\n"
         "save_arrays(path, {'a': np.zeros(100)})\n"

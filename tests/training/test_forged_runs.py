@@ -21,8 +21,8 @@ from ranvier.errors import InputError
 from ranvier.nn.config import from_config, to_config
 from ranvier.reading import parse_json
 from ranvier.training import BestWeights, RunError
-from ranvier.training.files import load_json, save_json
-from ranvier.training.tensors import load_arrays, save_arrays
+from ranvier.training.run.files import load_json, save_json
+from ranvier.training.run.tensors import load_arrays, save_arrays
 
 Config = dict[str, Any]
 
@@ -69,7 +69,7 @@ def test_only_plain_files_are_read(run: Path, name: str, kind: str) -> None:
 def test_a_lock_that_is_a_pipe_is_not_waited_for(run: Path) -> None:
     os.mkfifo(run / ".lock")
     code = (
-        "from ranvier.training.run import RunFolder\n"
+        "from ranvier.training.run.folder import RunFolder\n"
         "RunFolder(path).begin({'format': 1}, resume=True)"
     )
     assert "RunError: cannot write" in cost(code, run, seconds=30).error

@@ -13,8 +13,8 @@ import pytest
 from problems import classifier, spirals
 
 import ranvier as rv
-from ranvier.training.pace import Pace
-from ranvier.training.progress import Lines, Notebook, Progress, progress
+from ranvier.training.loop.pace import Pace
+from ranvier.training.loop.progress import Lines, Notebook, Progress, progress
 
 X, Y = spirals()
 
@@ -95,7 +95,7 @@ def test_a_notebook_shows_one_text_without_widgets(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handles = notebook(monkeypatch)
-    monkeypatch.setattr("ranvier.training.progress._BETWEEN_SECONDS", 0)
+    monkeypatch.setattr("ranvier.training.loop.progress._BETWEEN_SECONDS", 0)
     classifier().fit(X, Y, epochs=23, batch_size=30, validation=(X, Y))
     assert capsys.readouterr() == ("", "")
     (handle,) = handles
@@ -110,7 +110,7 @@ def test_a_notebook_shows_one_text_without_widgets(
 
 def test_a_notebook_is_told_no_sooner_than_it_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
     handles = notebook(monkeypatch)
-    monkeypatch.setattr("ranvier.training.progress._BETWEEN_SECONDS", 1e9)
+    monkeypatch.setattr("ranvier.training.loop.progress._BETWEEN_SECONDS", 1e9)
     classifier().fit(X, Y, epochs=5)
     assert len(handles[0].shown) == 2
     assert len(handles[0].shown[-1].splitlines()) == 5

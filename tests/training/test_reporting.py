@@ -16,9 +16,9 @@ import ranvier as rv
 from ranvier import nn
 from ranvier.data.errors import DataError
 from ranvier.data.source import Dataset, Split
-from ranvier.training import machine
-from ranvier.training.reporting import write_report
-from ranvier.training.speed import share_of_peak, speed
+from ranvier.training.loop.speed import share_of_peak, speed
+from ranvier.training.run import machine
+from ranvier.training.run.reporting import write_report
 
 X, Y = spirals()
 NAMES = tuple(f"arm {n}" for n in range(int(Y.max()) + 1))
@@ -145,8 +145,8 @@ def test_measuring_the_share_changes_nothing() -> None:
 
 
 def test_steps_and_peak_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ranvier.training.speed as module
-    from ranvier.engines.native.peak import PeakLoop
+    import ranvier.training.loop.speed as module
+    from ranvier.engines.native.inspect.peak import PeakLoop
 
     told: list[str] = []
     real = PeakLoop.rate

@@ -12,7 +12,7 @@ from problems import classifier, spirals
 from small_runs import KillAfter, Killed, contents, one_step_a_call
 
 from ranvier.training import RunError
-from ranvier.training.fingerprints import WHOLE, difference, fingerprint
+from ranvier.training.run.fingerprints import WHOLE, difference, fingerprint
 
 pytestmark = pytest.mark.usefixtures(one_step_a_call.__name__)
 

@@ -14,8 +14,8 @@ from small_runs import contents, fit, one_step_a_call
 
 import ranvier as rv
 from ranvier.training import RunError
-from ranvier.training.loop import Training
-from ranvier.training.run import RunFolder
+from ranvier.training.loop.loop import Training
+from ranvier.training.run.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures(one_step_a_call.__name__)
 
@@ -121,7 +121,7 @@ def test_the_second_of_two_fresh_runs_is_refused(
         if ended:
             first.close()
 
-    monkeypatch.setattr("ranvier.training.run.new_folder", overtaken)
+    monkeypatch.setattr("ranvier.training.run.folder.new_folder", overtaken)
     message = "exists already" if ended else "another run is writing"
     with first, second, pytest.raises(RunError, match=message):
         second.begin({"format": 1}, False)

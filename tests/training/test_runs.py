@@ -17,8 +17,8 @@ from small_runs import EPOCHS, KillAfter, Killed, contents, fit, one_step_a_call
 
 import ranvier as rv
 from ranvier.training import BestWeights, EarlyStopping
-from ranvier.training.loop import Training
-from ranvier.training.run import RunFolder
+from ranvier.training.loop.loop import Training
+from ranvier.training.run.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures(one_step_a_call.__name__)
 
@@ -99,7 +99,7 @@ def test_saving_waits_until_it_takes_its_share(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit(dropped(), tmp_path / "whole")
-    monkeypatch.setattr("ranvier.training.loop._SAVING_SHARE", 1e9)
+    monkeypatch.setattr("ranvier.training.loop.loop._SAVING_SHARE", 1e9)
     epochs, save = [], RunFolder.save
 
     def noted(run: RunFolder, checkpoint: Any) -> None:
@@ -157,10 +157,10 @@ sys.path[:0] = [{tests!r}]
 from pathlib import Path
 from problems import dropped
 from small_runs import fit
-import ranvier.training.loop as loop
+import ranvier.training.loop.loop as loop
 loop.CHECKPOINT_SECONDS = 0.0
 loop._SAVING_SHARE = 0.0
-from ranvier.training.pace import Pace
+from ranvier.training.loop.pace import Pace
 Pace.took = lambda *_: None
 fit(dropped(), Path(sys.argv[1]), resume=True, epochs=12)
 """

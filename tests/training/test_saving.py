@@ -14,7 +14,7 @@ import ranvier as rv
 from ranvier import nn
 from ranvier.errors import InputError
 from ranvier.training import RunError
-from ranvier.training.loop import Training
+from ranvier.training.loop.loop import Training
 
 pytestmark = pytest.mark.usefixtures(one_step_a_call.__name__)
 
@@ -184,7 +184,7 @@ def test_a_bug_in_a_network_that_is_passed_is_shown(tmp_path: Path, error: Any) 
 
 def test_an_unknown_class_is_refused(tmp_path: Path) -> None:
     fit(classifier(), tmp_path / "run")
-    from ranvier.training.files import load_json, save_json
+    from ranvier.training.run.files import load_json, save_json
 
     config = load_json(tmp_path / "run" / "config.json")
     config["net"]["arguments"]["modules"][0]["class"] = "os.system"

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ranvier.errors import RanvierError
-from ranvier.training.files import RunError, canonical
-from ranvier.training.run import Checkpoint
-from ranvier.training.tensors import load_arrays, save_arrays
+from ranvier.training.run.files import RunError, canonical
+from ranvier.training.run.folder import Checkpoint
+from ranvier.training.run.tensors import load_arrays, save_arrays
 
 DTYPES = {
     "F32": np.float32, "F64": np.float64, "BF16": ml_dtypes.bfloat16, "I32": np.int32,
@@ -162,7 +162,7 @@ def test_every_process_writes_the_same_bytes(tmp_path: Path) -> None:
     """The same mix of dtypes and sizes, under three seeds of hashing and two orders."""
     script = (
         "import sys, ml_dtypes, numpy as np; from pathlib import Path\n"
-        "from ranvier.training.tensors import save_arrays\n"
+        "from ranvier.training.run.tensors import save_arrays\n"
         "names = list({f'layer{i}.weight' for i in range(20)})\n"
         "kinds = [np.float32, np.int64, np.uint8, np.bool_, ml_dtypes.bfloat16]\n"
         "made = {n: np.full(len(n), 1).astype(kinds[hash_free(n)]) for n in names}\n"

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from ranvier.dtypes import DType
-from ranvier.engines.native.cores import available_cores
+from ranvier.engines.native.run.cores import available_cores
 from ranvier.errors import InputError
 from ranvier.records import dataclass
 

@@ -4,7 +4,7 @@ A kernel runs over a *domain*, a box of loops. Views (reshape, transpose, broadc
 flip, pad) move no data: they only change the map from the domain to their source, so a
 kernel reads straight through them.
 
-The maps are named tuples, because grouping hashes and compares them a lot.
+The maps are named tuples, because fusion hashes and compares them a lot.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Pieces: TypeAlias = tuple[Shape, ...]
 """The lengths into which each dimension of a domain is split."""
 
 _REMEMBERED = 1 << 14
-"""Results that are kept: a grouping asks for the same ones many times."""
+"""Results that are kept: a fusion asks for the same ones many times."""
 
 VIEWS = (
     movement.Reshape,

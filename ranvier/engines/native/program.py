@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ranvier.engines.native.binding import Binding, numbered, step_text
-from ranvier.engines.native.cache import binding_key, default_cache
-from ranvier.engines.native.context import ENTRY, Slot, new_context, new_counters
 from ranvier.engines.native.host import host
-from ranvier.engines.native.jit import Loaded, compile_object, load
-from ranvier.engines.native.team import team
-from ranvier.engines.native.thread_count import ThreadCount
+from ranvier.engines.native.run.cache import default_cache, linkage_key
+from ranvier.engines.native.run.context import ENTRY, Slot, new_context, new_counters
+from ranvier.engines.native.run.jit import Loaded, compile_object, load
+from ranvier.engines.native.run.linkage import Linkage, numbered, step_text
+from ranvier.engines.native.run.thread_count import ThreadCount
+from ranvier.engines.native.run.thread_pool import thread_pool
 from ranvier.engines.program import Argument, Options, Program, Signature, index_ranges
 from ranvier.errors import InputError
 from ranvier.graph.leaves import Constant, State, aligned_empty
@@ -24,9 +24,9 @@ from ranvier.graph.tensor import Tensor
 # The scheduler, the emitters and what looks inside a program take longer to import than the
 # cache takes to find a program, so they are imported where they are needed.
 if TYPE_CHECKING:
-    from ranvier.engines.native.bisect import Difference
-    from ranvier.engines.native.describe import Profile
-    from ranvier.engines.native.schedule import Schedule
+    from ranvier.engines.native.inspect.bisect import Difference
+    from ranvier.engines.native.inspect.describe import Profile
+    from ranvier.engines.native.schedule.schedule import Schedule
 
 INLINE_SECONDS = 2e-4
 """A call expected to be shorter than this runs on the caller's own thread alone."""
@@ -50,17 +50,17 @@ class NativeProgram(Program):
         self._schedule: Schedule | None = None
         tensors = numbered(signature)
         key = self._key(tensors)
-        self._binding, code = self._look_up(key) or (self._bind_anew(tensors), None)
+        self._linkage, code = self._look_up(key) or (self._link(tensors), None)
         self.arena = self._new_arena()
         self._loaded: Loaded | None = load(code or self._compile(key), [ENTRY])
-        self._context = new_context(self._binding.buffers)
-        self._counters = new_counters(self._binding.counters, self.threads)
+        self._context = new_context(self._linkage.buffers)
+        self._counters = new_counters(self._linkage.counters, self.threads)
         self._context[Slot.COUNTERS] = self._counters.ctypes.data
         self._inputs: dict[str, int] = {}
         self._constants: list[np.ndarray] = []
         self._bind_memory(tensors)
-        self._rows = self._binding.rows
-        self._count = ThreadCount(self._most_threads(), self._binding.seconds)
+        self._rows = self._linkage.rows
+        self._count = ThreadCount(self._most_threads(), self._linkage.seconds)
         self._profile: Profile | None = None
 
     # ------------------------------------------------------------ compiling
@@ -68,7 +68,7 @@ class NativeProgram(Program):
     @property
     def schedule(self) -> Schedule:
         """The kernels of a step; where the cache knew the step, they are made when asked for."""
-        from ranvier.engines.native.schedule import schedule
+        from ranvier.engines.native.schedule.schedule import schedule
 
         with self._lock:
             if self._schedule is None:
@@ -76,46 +76,46 @@ class NativeProgram(Program):
             return self._schedule
 
     def _key(self, tensors: Sequence[Tensor]) -> str | None:
-        """The key of the step's binding in the cache; None if it cannot be kept there."""
+        """The key of the step's linkage in the cache; None if it cannot be kept there."""
         text = step_text(tensors, self.signature, self.options)
-        return text and binding_key(f"{self.threads} threads\n{text}", self.host)
+        return text and linkage_key(f"{self.threads} threads\n{text}", self.host)
 
-    def _look_up(self, key: str | None) -> tuple[Binding, bytes] | None:
-        """The binding and the code of a step that the cache knows."""
-        payload = default_cache(".binding").read(key) if key else None
+    def _look_up(self, key: str | None) -> tuple[Linkage, bytes] | None:
+        """The linkage and the code of a step that the cache knows."""
+        payload = default_cache(".linkage").read(key) if key else None
         if payload is None:
             return None
-        binding = Binding.unpack(payload)
-        code = default_cache().read(binding.code)
-        return None if code is None else (binding, code)
+        linkage = Linkage.unpack(payload)
+        code = default_cache().read(linkage.code)
+        return None if code is None else (linkage, code)
 
-    def _bind_anew(self, tensors: Sequence[Tensor]) -> Binding:
-        from ranvier.engines.native.wiring import bind
+    def _link(self, tensors: Sequence[Tensor]) -> Linkage:
+        from ranvier.engines.native.run.linking import link
 
-        return bind(self.schedule, tensors, index_ranges(self.simplified), self.host)
+        return link(self.schedule, tensors, index_ranges(self.simplified), self.host)
 
     def _compile(self, key: str | None) -> bytes:
-        """The step's code, made if no other step has the same; then the binding is kept too."""
+        """The step's code, made if no other step has the same; then the linkage is kept too."""
         from ranvier.engines.native.emit.module import emit_program
-        from ranvier.engines.native.wiring import wire_up
+        from ranvier.engines.native.run.linking import deduplicated
 
         def make() -> bytes:
-            return compile_object(emit_program(wire_up(self.schedule), self.host), self.host)
+            return compile_object(emit_program(deduplicated(self.schedule), self.host), self.host)
 
-        code = default_cache().get(self._binding.code, make)
+        code = default_cache().get(self._linkage.code, make)
         if key is not None:
-            default_cache(".binding").write(key, self._binding.pack())
+            default_cache(".linkage").write(key, self._linkage.pack())
         return code
 
     # ------------------------------------------------------------ memory
 
     def _new_arena(self) -> np.ndarray:
         """The memory of all temporaries."""
-        size = self._binding.arena
+        size = self._linkage.arena
         try:
             return aligned_empty((size,), np.dtype(np.uint8), 4096)
         except MemoryError:
-            largest = max(self.schedule.arena.offsets, key=lambda place: place.nbytes)
+            largest = max(self.schedule.arena.offsets, key=lambda buffer: buffer.nbytes)
             raise InputError(
                 f"the step needs {size / 1e9:.3g} GB for its temporaries, the largest "
                 f"{largest.nbytes / 1e9:.3g} GB ({largest}), more than there is; use a smaller "
@@ -125,8 +125,8 @@ class NativeProgram(Program):
     def _bind_memory(self, tensors: Sequence[Tensor]) -> None:
         """Point at constants, state and temporaries, which never move, and find the inputs."""
         names = {tensor: name for name, tensor in self.signature.inputs.items()}
-        constants = list(self._binding.constants)
-        for number, slot in self._binding.leaves:
+        constants = list(self._linkage.constants)
+        for number, slot in self._linkage.leaves:
             leaf = tensors[number]
             if isinstance(leaf, State):
                 self._point(slot, leaf.storage, 0)
@@ -139,7 +139,7 @@ class NativeProgram(Program):
             copy[...] = value
             self._constants.append(copy)
             self._point(slot, copy, 0)
-        for slot, offset in self._binding.temporaries:
+        for slot, offset in self._linkage.temporaries:
             self._point(slot, self.arena[offset:], 0)
 
     def _point(self, slot: int, array: np.ndarray, stride: int) -> None:
@@ -161,7 +161,7 @@ class NativeProgram(Program):
     ) -> None:
         with self._lock:
             if self.options.check_finite:
-                from ranvier.engines.native.checking import run_checked
+                from ranvier.engines.native.inspect.debug_check import run_checked
 
                 run_checked(self, arguments, outputs, steps)
             else:
@@ -177,9 +177,9 @@ class NativeProgram(Program):
             argument, tensor = arguments[name], self.signature.inputs[name]
             self._point(slot, argument.array, tensor.nbytes if argument.streamed else 0)
         for name, array in outputs.items():
-            self._point(self._binding.outputs[name], array, self.signature.outputs[name].nbytes)
+            self._point(self._linkage.outputs[name], array, self.signature.outputs[name].nbytes)
         free, most = self.options.threads is None, self._count.most
-        if self._binding.seconds * steps < INLINE_SECONDS and (free or most == 1):
+        if self._linkage.seconds * steps < INLINE_SECONDS and (free or most == 1):
             self._launch(steps, 1, inline=True)
         elif free and most > 1:
             self._run_in_pieces(steps)
@@ -190,7 +190,7 @@ class NativeProgram(Program):
         """As many threads as asked for; else as have enough to do, at most one for each core."""
         if self.options.threads is not None:
             return self.options.threads
-        useful = int(self._binding.seconds / (SHARE_SECONDS * self._binding.barriers))
+        useful = int(self._linkage.seconds / (SHARE_SECONDS * self._linkage.barriers))
         return max(1, min(self.host.cores, useful))
 
     def _run_in_pieces(self, steps: int) -> None:
@@ -207,11 +207,11 @@ class NativeProgram(Program):
             bases += piece * strides
 
     def _launch(self, steps: int, threads: int, inline: bool = False) -> None:
-        """Run so many steps from where the buffers point to; see `Team.run`."""
+        """Run so many steps from where the buffers point to; see `ThreadPool.run`."""
         assert self._loaded is not None
         self._context[Slot.STEPS] = steps
         self._counters.fill(0)
-        team().run(self._loaded.address(ENTRY), self._context, threads, inline)
+        thread_pool().run(self._loaded.address(ENTRY), self._context, threads, inline)
 
     # ------------------------------------------------------------ looking inside
 
@@ -221,7 +221,7 @@ class NativeProgram(Program):
         The step runs as it is compiled but with nothing in place; the state is left as it was.
         None means that every kernel agrees with NumPy.
         """
-        from ranvier.engines.native.checking import find_difference
+        from ranvier.engines.native.inspect.debug_check import find_difference
 
         options = replace(self.options, in_place=False, check_finite=False)
         debug = NativeProgram(self.signature, options)
@@ -232,12 +232,12 @@ class NativeProgram(Program):
 
     def profile(self, /, *, steps: int = 1, **arrays: Any) -> dict[str, np.ndarray]:
         """Run `steps` steps as a call does, and note the time of each kernel for `describe`."""
-        from ranvier.engines.native.describe import Profile
-        from ranvier.engines.native.peak import measure_peak
+        from ranvier.engines.native.inspect.describe import Profile
+        from ranvier.engines.native.inspect.peak import measure_peak
 
         if steps < 1:
             raise InputError(f"profile: steps is {steps}; use 1 or more")
-        ticks = np.zeros(self._binding.kernels, np.uint64)
+        ticks = np.zeros(self._linkage.kernels, np.uint64)
         with self._lock:  # a call of another thread would note its times too
             self._context[Slot.PROFILE] = ticks.ctypes.data
             start = perf_counter()
@@ -256,6 +256,6 @@ class NativeProgram(Program):
 
         After `profile` also the time of each and its share of the machine's measured peak.
         """
-        from ranvier.engines.native.describe import describe_schedule
+        from ranvier.engines.native.inspect.describe import describe_schedule
 
         return describe_schedule(self.schedule, self._profile)

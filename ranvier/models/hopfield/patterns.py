@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.errors import InputError, ShapeError
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.errors import ShapeError
 from ranvier.graph import functions as f
 from ranvier.graph.compositions import gelu, relu, softmax, softplus

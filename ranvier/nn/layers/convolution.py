@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph.images import Padding, PerAxis, convolution
 from ranvier.graph.leaves import Parameter

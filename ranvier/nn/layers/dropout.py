@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.graph import functions as f
 from ranvier.graph.tensor import Tensor
 from ranvier.nn.module import Module

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ranvier import checks, dtypes
+from ranvier import dtypes
+from ranvier import validation as checks
 from ranvier.errors import DTypeError
 from ranvier.graph import functions as f
 from ranvier.graph.leaves import Parameter

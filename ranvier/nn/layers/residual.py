@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.errors import InputError, ShapeError
 from ranvier.graph.tensor import Tensor
 from ranvier.nn.module import Module, by

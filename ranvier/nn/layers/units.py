@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ranvier import checks
+from ranvier import validation as checks
 from ranvier.errors import InputError
 from ranvier.guidance.calls import explained
 from ranvier.nn.layers import activations

@@ -6,49 +6,49 @@ from collections.abc import Mapping
 
 from llvmlite import ir
 
-from ranvier.engines.native import kernels
-from ranvier.engines.native.emit.border import emit_border
-from ranvier.engines.native.emit.builder import Value
-from ranvier.engines.native.emit.contraction import emit_matmul
-from ranvier.engines.native.emit.convolution import emit_convolution
-from ranvier.engines.native.emit.convolution_pack import emit_pack_weights
-from ranvier.engines.native.emit.epilogue import emit_epilogue
-from ranvier.engines.native.emit.indexing import emit_indexing
-from ranvier.engines.native.emit.main import Call, emit_main
-from ranvier.engines.native.emit.pack import Operand, Packed, emit_pack, side_a, side_b
-from ranvier.engines.native.emit.rows import emit_rows
-from ranvier.engines.native.emit.winograd import emit_winograd, emit_winograd_weights
-from ranvier.engines.native.emit.winograd_gradient import emit_winograd_gradient
+from ranvier.engines.native.emit.ir.builder import Value
+from ranvier.engines.native.emit.loops.halo import emit_halo
+from ranvier.engines.native.emit.loops.indexing import emit_indexing
+from ranvier.engines.native.emit.loops.rows import emit_rows
+from ranvier.engines.native.emit.runtime import Call, emit_main
+from ranvier.engines.native.emit.tiles.convolution import emit_convolution
+from ranvier.engines.native.emit.tiles.convolution_pack import emit_pack_weights
+from ranvier.engines.native.emit.tiles.epilogue import emit_epilogue
+from ranvier.engines.native.emit.tiles.matmul import emit_matmul
+from ranvier.engines.native.emit.tiles.pack import Operand, Packed, emit_pack, side_a, side_b
+from ranvier.engines.native.emit.tiles.winograd import emit_winograd, emit_winograd_weights
+from ranvier.engines.native.emit.tiles.winograd_gradient import emit_winograd_gradient
 from ranvier.engines.native.host import Host
-from ranvier.engines.native.kernels import (
-    BorderKernel,
+from ranvier.engines.native.plans.winograd import WinogradPlan
+from ranvier.engines.native.schedule import kernels
+from ranvier.engines.native.schedule.deduplicate import KernelCalls, buffers_of
+from ranvier.engines.native.schedule.kernels import (
+    Buffer,
     ConvolutionKernel,
+    HaloKernel,
     IndexKernel,
     Kernel,
     MatmulKernel,
     PackKernel,
     PackWeightsKernel,
-    Place,
     RowKernel,
     WinogradKernel,
     WinogradWeightsKernel,
 )
-from ranvier.engines.native.patterns import Wired, places
-from ranvier.engines.native.winograd_plan import WinogradPlan
 from ranvier.errors import CompileError
 
 
-def emit_program(wired: Wired, host: Host) -> str:
+def emit_program(kernel_calls: KernelCalls, host: Host) -> str:
     """Return the IR of a program: each pattern's kernel once, and the entry that calls them."""
     module = ir.Module("program")
     module.triple = host.triple
-    patterns = list(wired.patterns.values())
+    patterns = list(kernel_calls.patterns.values())
     functions = [
-        _emit_kernel(module, host, kernel, places(kernel), f"kernel{i}")
+        _emit_kernel(module, host, kernel, buffers_of(kernel), f"kernel{i}")
         for i, kernel in enumerate(patterns)
     ]
     calls, before = [], 0
-    for number, buffers, epoch in wired.calls:
+    for number, buffers, epoch in kernel_calls.calls:
         slots, starts = ([buffer[i] for buffer in buffers] for i in (0, 1))
         counters = patterns[number].counters
         calls.append(Call(functions[number], slots, starts, epoch != before, counters))
@@ -58,7 +58,7 @@ def emit_program(wired: Wired, host: Host) -> str:
 
 
 def _emit_kernel(
-    module: Value, host: Host, kernel: Kernel, slots: Mapping[Place, int], name: str
+    module: Value, host: Host, kernel: Kernel, slots: Mapping[Buffer, int], name: str
 ) -> Value:
     match kernel:
         case RowKernel():
@@ -69,8 +69,8 @@ def _emit_kernel(
             side = side_b(kernel.plan) if kernel.right else side_a(kernel.plan)
             operand = _strided(kernel.operand, slots, kernel.right)
             return emit_pack(module, side, operand, slots[kernel.packed], name)
-        case BorderKernel():
-            return emit_border(module, kernel, slots[kernel.place], name)
+        case HaloKernel():
+            return emit_halo(module, kernel, slots[kernel.buffer], name)
         case WinogradWeightsKernel():
             sides = slots[kernel.source], slots[kernel.transformed]
             return emit_winograd_weights(module, kernel.plan, *sides, name)
@@ -96,18 +96,18 @@ def _emit_kernel(
     raise CompileError(f"there is no emitter for {type(kernel).__name__}")
 
 
-def _matrix(kernel: MatmulKernel, slots: Mapping[Place, int], right: bool) -> Packed | Operand:
+def _matrix(kernel: MatmulKernel, slots: Mapping[Buffer, int], right: bool) -> Packed | Operand:
     """Where an operand lies: the buffer of its packed form, or as it is."""
     packed = kernel.packed_right if right else kernel.packed_left
     operand = kernel.right if right else kernel.left
     if packed is None:
         return _strided(operand, slots, right)
     source = _strided(operand, slots, right) if packed.by_segment else None
-    return Packed(slots[packed.place], source)
+    return Packed(slots[packed.buffer], source)
 
 
-def _strided(operand: kernels.Operand, slots: Mapping[Place, int], right: bool) -> Operand:
+def _strided(operand: kernels.Operand, slots: Mapping[Buffer, int], right: bool) -> Operand:
     """Where a matrix lies; the outer axis is the left one's rows, or the right one's columns."""
     *batch, row, column = operand.at.terms
     outer, depth = (column, row) if right else (row, column)
-    return Operand(slots[operand.place], operand.at.offset, tuple(batch), outer, depth)
+    return Operand(slots[operand.buffer], operand.at.offset, tuple(batch), outer, depth)

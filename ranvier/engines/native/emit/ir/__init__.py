@@ -1,0 +1,1 @@
+"""LLVM IR: values, memory access, pointwise ops and special functions."""

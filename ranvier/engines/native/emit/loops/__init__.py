@@ -1,0 +1,1 @@
+"""Kernels that are loops over rows and columns."""

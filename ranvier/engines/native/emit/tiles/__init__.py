@@ -1,0 +1,1 @@
+"""Kernels that are loops over register tiles round the micro-kernel."""

@@ -1,0 +1,1 @@
+"""Which tensors are computed together in one kernel, and which are stored."""

@@ -1,0 +1,1 @@
+"""Looking inside a program: descriptions, checks, the machine's peak."""

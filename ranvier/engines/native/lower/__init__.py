@@ -1,0 +1,1 @@
+"""Graph-to-graph rewrites that bring a step to the ops that have kernels."""

@@ -1,0 +1,1 @@
+"""How contractions are cut into tiles, panels and blocks: plain data, without emission."""

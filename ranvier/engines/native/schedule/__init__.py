@@ -1,0 +1,1 @@
+"""Kernels over buffers, in order, with their memory."""

@@ -1,0 +1,1 @@
+"""From what people pass as data to what a program reads step by step."""
