@@ -26,6 +26,9 @@ Array: TypeAlias = Any
 REGISTRY: dict[str, type[Op]] = {}
 """Every concrete op by name; tests enumerate it, so that none escapes its contract."""
 
+LOWERED: dict[str, type[Op]] = {}
+"""The ops by name that engines make of others, and nobody else: they have no gradient."""
+
 
 class Op:
     """One primitive. Concrete ops are frozen dataclasses whose fields are the attributes."""
@@ -36,11 +39,11 @@ class Op:
     arity: ClassVar[int | None] = None
     """The number of inputs; None where any number will do."""
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, lowered: bool = False) -> None:
         if "name" in cls.__dict__:
-            if cls.name in REGISTRY:
+            if cls.name in REGISTRY or cls.name in LOWERED:
                 raise RanvierError(f"two ops are called {cls.name!r}; rename one")
-            REGISTRY[cls.name] = cls
+            (LOWERED if lowered else REGISTRY)[cls.name] = cls
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
         """Return the shape and dtype of the result, or raise ShapeError or DTypeError."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ranvier.errors import GraphError
 from ranvier.graph.leaves import Constant, State, StateRead
 from ranvier.graph.printing import show, type_text
-from ranvier.graph.tensor import REGISTRY, Tensor, miscounted
+from ranvier.graph.tensor import LOWERED, REGISTRY, Tensor, miscounted
 from ranvier.graph.walk import topological
 
 
@@ -28,7 +28,7 @@ def verify(roots: Sequence[Tensor], known: set[Tensor] | None = None) -> None:
 
 def _fault(tensor: Tensor) -> str | None:
     op = tensor.op
-    if REGISTRY.get(op.name) is not type(op):
+    if type(op) not in (REGISTRY.get(op.name), LOWERED.get(op.name)):
         return f"the op {type(op).__name__} is not registered under the name {op.name!r}"
     fault = miscounted(op, tensor.inputs)
     if fault is not None:

@@ -20,69 +20,15 @@ from plans import plan, step_plan
 from random_graphs import GraphCase, graph_cases
 
 import ranvier as rv
-from ranvier.engines.native.schedule.kernels import BodyKernel, Buffer, HaloKernel, Kernel, Store
-from ranvier.engines.native.schedule.memory import Arena, allocate, check_arena
+from ranvier.engines.native.schedule.kernels import Buffer, Kernel
+from ranvier.engines.native.schedule.memory import Arena, allocate
 from ranvier.engines.native.schedule.order import Sequenced, find_cycle, sequence
 from ranvier.engines.native.schedule.schedule import Schedule
-from ranvier.errors import GraphError
+from ranvier.engines.native.verify.arena import verify_arena
+from ranvier.engines.native.verify.fault import StageError
+from ranvier.engines.native.verify.order import verify_order
 
 # ------------------------------------------------------------ order
-
-
-def positions(found: Sequenced) -> Iterator[tuple[int, Kernel]]:
-    yield from zip(found.epochs, found.kernels, strict=True)
-
-
-def check_order(found: Sequenced, original: list[Kernel] | None = None) -> None:
-    """Every value crosses a barrier between the kernel that writes it and those that read it.
-
-    Temporaries and outputs are read after they are written; state is written after all reads.
-    """
-    assert list(found.epochs) == sorted(found.epochs)
-    assert found.epochs[:1] in ((), (0,))
-    assert all(b - a <= 1 for a, b in zip(found.epochs, found.epochs[1:], strict=False))
-    written: dict[Buffer, list[int]] = defaultdict(list)
-    for at, (_, kernel) in enumerate(positions(found)):
-        for buffer in set(kernel.writes()):
-            written[buffer].append(at)
-    for buffer, writers in written.items():
-        kernels = [found.kernels[at] for at in writers]
-        inside = [k for k in kernels if not isinstance(k, HaloKernel)]
-        assert len(kernels) - len(inside) <= 1
-        if len(inside) > 1:  # the parts of a concatenation
-            check_apart(buffer, inside)
-    for at, (epoch, kernel) in enumerate(positions(found)):
-        for buffer in set(kernel.reads()):
-            for writer in written[buffer]:
-                if writer == at:
-                    assert buffer.kind == "state" or buffer in scratch(kernel)
-                elif buffer.kind == "state":
-                    assert epoch < found.epochs[writer], f"{buffer} is overwritten too early"
-                else:
-                    assert found.epochs[writer] < epoch, f"{buffer} is read too early"
-        for buffer in kernel.reads():
-            assert written[buffer] or buffer.kind in ("input", "constant", "state")
-
-
-def check_apart(buffer: Buffer, writers: Iterable[Kernel]) -> None:
-    """No element of a buffer is written twice, and none is left out."""
-    times = np.zeros(buffer.size, np.int8)
-    for kernel in writers:
-        assert isinstance(kernel, BodyKernel)
-        domain = kernel.body.domain
-        for x in kernel.body.instructions:
-            if isinstance(x, Store) and x.buffer is buffer:
-                at = np.asarray(x.at.offset)
-                for d, term in enumerate(x.at.terms):
-                    if term:  # along other loops the same element is meant
-                        at = np.add.outer(at, term * np.arange(domain[d]))
-                times[at] += 1
-    assert (times == 1).all()
-
-
-def scratch(kernel: Kernel) -> list[Buffer | None]:
-    """What a kernel may both write and read."""
-    return [getattr(kernel, "partial", None)]
 
 
 def case_plan(case: GraphCase, fuse: bool, in_place: bool) -> Schedule:
@@ -93,7 +39,7 @@ def case_plan(case: GraphCase, fuse: bool, in_place: bool) -> Schedule:
 @given(graph_cases("float32"), st.booleans(), st.booleans())
 def test_order_and_memory_of_random_graphs(case: GraphCase, fuse: bool, in_place: bool) -> None:
     found = case_plan(case, fuse, in_place)
-    check_order(found.sequenced)
+    verify_order(found.sequenced)
     check_memory(found.sequenced, found.arena)
 
 
@@ -101,7 +47,7 @@ def test_order_and_memory_of_random_graphs(case: GraphCase, fuse: bool, in_place
 @pytest.mark.parametrize("name", STEPS)
 def test_order_and_memory_of_training_steps(name: str, options: Mapping[str, Any]) -> None:
     found = step_plan(name, **options)
-    check_order(found.sequenced)
+    verify_order(found.sequenced)
     check_memory(found.sequenced, found.arena)
 
 
@@ -157,7 +103,7 @@ def test_kernels_that_wait_for_each_other_are_found() -> None:
 def check_memory(found: Sequenced, arena: Arena) -> None:
     """Of all pairs of temporaries, those that live in a common epoch lie apart, and all fit."""
     epochs: dict[Buffer, list[int]] = defaultdict(list)
-    for epoch, kernel in positions(found):
+    for epoch, kernel in zip(found.epochs, found.kernels, strict=True):
         for p in (*kernel.reads(), *kernel.writes()):
             if p.kind == "temporary":
                 epochs[p].append(epoch)
@@ -190,13 +136,13 @@ def test_memory_is_used_again() -> None:
 def test_the_checker_finds_an_overlap() -> None:
     found = chain()
     arena = allocate(found, reuse=True)
-    check_arena(found, arena)
+    verify_arena(found, arena)
     a, b, c, _ = (next(kernel.writes()) for kernel in found.kernels)
-    check_arena(found, replace(arena, offsets={**arena.offsets, a: arena.offsets[c]}))
-    with pytest.raises(GraphError, match=r"^t:(a and t:b|b and t:a) overlap in the arena while "):
-        check_arena(found, replace(arena, offsets={**arena.offsets, a: arena.offsets[b]}))
-    with pytest.raises(GraphError, match="overlap"):
-        check_arena(found, replace(arena, offsets={**arena.offsets, a: arena.offsets[b] + 4}))
+    verify_arena(found, replace(arena, offsets={**arena.offsets, a: arena.offsets[c]}))
+    with pytest.raises(StageError, match=r"^memory: t:[ab]: it overlaps t:[ab] in "):
+        verify_arena(found, replace(arena, offsets={**arena.offsets, a: arena.offsets[b]}))
+    with pytest.raises(StageError, match="amid a cache line"):
+        verify_arena(found, replace(arena, offsets={**arena.offsets, a: 4}))
 
 
 @settings(max_examples=200)
@@ -218,7 +164,7 @@ def test_the_checker_agrees_with_brute_force(data: st.DataObject) -> None:
     try:
         check_memory(found, arena)
     except AssertionError:
-        with pytest.raises(GraphError, match="overlap"):
-            check_arena(found, arena)
+        with pytest.raises(StageError, match="overlap"):
+            verify_arena(found, arena)
     else:
-        check_arena(found, arena)
+        verify_arena(found, arena)

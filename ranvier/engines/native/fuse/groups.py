@@ -11,6 +11,7 @@ from ranvier.graph.leaves import Constant, Input, State
 from ranvier.graph.ops.contraction import MatMul
 from ranvier.graph.ops.convolution import Convolution, ConvolutionWeightGradient
 from ranvier.graph.ops.indexing import ScatterAdd, Take
+from ranvier.graph.ops.movement import Reshape
 from ranvier.graph.ops.random import Random
 from ranvier.graph.tensor import Shape, Tensor
 from ranvier.records import dataclass
@@ -94,3 +95,10 @@ class Fusion:
 def is_leaf(node: Tensor) -> bool:
     """Whether `node` lies in memory before the step begins."""
     return isinstance(node, State) or isinstance(node.op, Input | Constant)
+
+
+def contiguous(node: Tensor) -> Tensor:
+    """The tensor that `node` shows in another shape."""
+    while isinstance(node.op, Reshape):
+        node = node.inputs[0]
+    return node

@@ -27,8 +27,10 @@ _LAST, _FIRST = (1, 2, 3, 0), (3, 0, 1, 2)
 
 
 @dataclass(frozen=True)
-class BatchInnermostConvolution(Convolution):
+class BatchInnermostConvolution(Convolution, lowered=True):
     """x [h, w, c, b], w [kh, kw, c, f] give [h', w', f, b]; inside the native engine only."""
+
+    name = "batch_innermost_convolution"
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:
         x, w = inputs
@@ -41,12 +43,13 @@ class BatchInnermostConvolution(Convolution):
 
 
 @dataclass(frozen=True)
-class BatchInnermostWeightGradient(ConvolutionWeightGradient):
+class BatchInnermostWeightGradient(ConvolutionWeightGradient, lowered=True):
     """x [h, w, c, b], g [h', w', f, b] give [chunks, kh, kw, c, f]; inside the native engine only.
 
     Each of `chunks` is the weight gradient of an equal part of the rows of g.
     """
 
+    name = "batch_innermost_weight_gradient"
     chunks: int = 1
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:

@@ -27,12 +27,13 @@ CONVOLUTIONS = (Convolution, ConvolutionInputGradient, ConvolutionWeightGradient
 
 
 @dataclass(frozen=True)
-class ChunkedWeightGradient(ConvolutionWeightGradient):
+class ChunkedWeightGradient(ConvolutionWeightGradient, lowered=True):
     """The weight gradient of each of `chunks` equal parts of the batch: [chunks, *kernel, c, f].
 
     It exists inside the native engine only, so that few weights leave work for many threads.
     """
 
+    name = "chunked_weight_gradient"
     chunks: int = 1
 
     def infer(self, *inputs: Tensor) -> tuple[Shape, DType]:

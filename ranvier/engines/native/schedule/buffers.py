@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ranvier.engines.native.fuse.groups import FusedGroup, Fusion
+from ranvier.engines.native.fuse.groups import FusedGroup, Fusion, contiguous
 from ranvier.engines.native.fuse.halo import Halo, halo_of, without_halo
 from ranvier.engines.native.fuse.joins import parts_of
 from ranvier.engines.native.schedule.kernels import Buffer, Operand
 from ranvier.engines.program import Signature
 from ranvier.graph.leaves import Constant, Input, State
-from ranvier.graph.ops.movement import Reshape
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
 
@@ -116,10 +115,3 @@ class Buffers:
                 if node in group_of and group_of[node] != k:
                     needed[node] = None
         return list(needed)
-
-
-def contiguous(node: Tensor) -> Tensor:
-    """The tensor that `node` shows in another shape."""
-    while isinstance(node.op, Reshape):
-        node = node.inputs[0]
-    return node

@@ -14,7 +14,6 @@ import numpy as np
 from ranvier.engines.native.host import CACHE_LINE
 from ranvier.engines.native.schedule.kernels import Buffer
 from ranvier.engines.native.schedule.order import Sequenced
-from ranvier.errors import GraphError
 from ranvier.records import dataclass
 
 PAGE = 4096
@@ -60,19 +59,6 @@ def _lowest(placed: np.ndarray, first: int, last: int, room: int) -> int:
     free = np.maximum.accumulate(np.concatenate([[0], stops]))  # where each gap begins
     fits = np.flatnonzero(free[:-1] + room <= starts)
     return int(free[fits[0] if fits.size else -1])
-
-
-def check_arena(sequenced: Sequenced, arena: Arena) -> None:
-    """Raise GraphError if two temporaries that live at the same time overlap."""
-    spans = lifetimes(sequenced)
-    buffers = sorted(spans, key=lambda p: arena.offsets[p])
-    for i, buffer in enumerate(buffers):
-        end = arena.offsets[buffer] + buffer.nbytes
-        for other in buffers[i + 1 :]:
-            if arena.offsets[other] >= end:
-                break
-            if spans[other][0] <= spans[buffer][1] and spans[buffer][0] <= spans[other][1]:
-                raise GraphError(f"{buffer} and {other} overlap in the arena while both live")
 
 
 def _room(buffer: Buffer) -> int:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ranvier.engines.native.fuse.fusion import fuse
-from ranvier.engines.native.fuse.groups import FusedGroup
+from ranvier.engines.native.fuse.groups import FusedGroup, contiguous
 from ranvier.engines.native.fuse.halo import Halo, first_spatial
 from ranvier.engines.native.lower.lower import lower
 from ranvier.engines.native.plans.matmul import TileHost
 from ranvier.engines.native.schedule.bodies import write_body
-from ranvier.engines.native.schedule.buffers import Buffers, contiguous
+from ranvier.engines.native.schedule.buffers import Buffers
 from ranvier.engines.native.schedule.contractions import Contractions
 from ranvier.engines.native.schedule.hazards import separate_state
 from ranvier.engines.native.schedule.kernels import (
@@ -24,8 +24,13 @@ from ranvier.engines.native.schedule.kernels import (
     Kernel,
     RowKernel,
 )
-from ranvier.engines.native.schedule.memory import Arena, allocate, check_arena
+from ranvier.engines.native.schedule.memory import Arena, allocate
 from ranvier.engines.native.schedule.order import Sequenced, sequence
+from ranvier.engines.native.verify.arena import verify_arena
+from ranvier.engines.native.verify.bodies import verify_bodies
+from ranvier.engines.native.verify.fusion import verify_fusion
+from ranvier.engines.native.verify.lowered import verify_lowered
+from ranvier.engines.native.verify.order import verify_order
 from ranvier.engines.program import Options, Signature
 from ranvier.graph.leaves import State
 from ranvier.graph.ops.movement import Pad
@@ -63,16 +68,20 @@ class Schedule:
 def schedule(signature: Signature, options: Options, host: TileHost, threads: int = 1) -> Schedule:
     """Return the kernels of a step in order, with their memory for so many threads."""
     roots = lower(signature.roots, host)
+    verify_lowered(roots)
     signature = signature.with_roots(roots)
     fusion = fuse(roots, options.fuse)
+    verify_fusion(fusion, roots)
     builder = _Builder(Buffers(signature, fusion, options.fuse, frozenset()), host, threads)
     if bare := builder.unread_halos():  # once more, without those borders
         builder = _Builder(Buffers(signature, fusion, options.fuse, bare), host, threads)
     buffers = builder.buffers
     kernels = separate_state(builder.kernels, options.in_place)
+    verify_bodies(kernels)
     sequenced = sequence(kernels)
+    verify_order(sequenced)
     arena = allocate(sequenced, reuse=options.in_place)
-    check_arena(sequenced, arena)
+    verify_arena(sequenced, arena)
     return Schedule(
         sequenced,
         arena,

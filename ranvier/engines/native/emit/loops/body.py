@@ -31,6 +31,7 @@ from ranvier.engines.native.schedule.kernels import (
     Product,
     Reduce,
     Store,
+    arguments,
 )
 from ranvier.records import dataclass
 
@@ -118,19 +119,6 @@ def plan_body(body: Body, inner: Iterable[int]) -> Plan:
         level.append(reach)
         depth.append(below)
     return Plan(body, tuple(level), tuple(depth))
-
-
-def arguments(x: Instruction) -> tuple[int, ...]:
-    """The numbers of the instructions that `x` uses."""
-    match x:
-        case Compute():
-            return x.args
-        case Choose():
-            return (x.arg,) if x.otherwise is None else (x.arg, x.otherwise)
-        case Reduce() | Store():
-            return (x.arg,)
-        case _:
-            return ()
 
 
 @dataclass
