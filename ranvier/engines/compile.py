@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -15,6 +16,9 @@ from ranvier.graph.printing import type_text
 from ranvier.graph.tensor import Tensor
 from ranvier.graph.walk import topological
 from ranvier.guidance.calls import explained, unknown_argument
+
+VERIFY = "RANVIER_VERIFY"
+"""The environment variable that, if set, stands for `verify=True` in all programs."""
 
 
 @explained
@@ -78,6 +82,8 @@ def check_options(owner: str, given: Iterable[str], beside: Iterable[str] = ()) 
 
 def _options(given: Mapping[str, Any]) -> Options:
     check_options("compile", given)
+    if os.environ.get(VERIFY):
+        given = {"verify": True, **given}
     return Options(**{name: _option(name, value) for name, value in given.items()})
 
 

@@ -34,6 +34,8 @@ class Options:
     fuse: whether pointwise work joins the kernels around it.
     in_place: whether state is written where it lies and temporaries share memory.
     check_finite: whether each step is checked for the first NaN or infinity (slow).
+    verify: whether every kernel of the first step is compared with the reference engine before
+        that step runs (slow, once).
     """
 
     passes: tuple[str, ...] = tuple(PASSES)
@@ -41,6 +43,7 @@ class Options:
     fuse: bool = True
     in_place: bool = True
     check_finite: bool = False
+    verify: bool = False
 
 
 @dataclass(frozen=True)

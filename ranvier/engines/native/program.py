@@ -17,7 +17,7 @@ from ranvier.engines.native.run.linkage import Linkage, numbered, step_text
 from ranvier.engines.native.run.thread_count import ThreadCount
 from ranvier.engines.native.run.thread_pool import thread_pool
 from ranvier.engines.program import Argument, Options, Program, Signature, index_ranges
-from ranvier.errors import InputError
+from ranvier.errors import CompileError, InputError
 from ranvier.graph.leaves import Constant, State, aligned_empty
 from ranvier.graph.tensor import Tensor
 
@@ -62,6 +62,7 @@ class NativeProgram(Program):
         self._rows = self._linkage.rows
         self._count = ThreadCount(self._most_threads(), self._linkage.seconds)
         self._profile: Profile | None = None
+        self._verified = not options.verify
 
     # ------------------------------------------------------------ compiling
 
@@ -160,6 +161,8 @@ class NativeProgram(Program):
         self, arguments: Mapping[str, Argument], outputs: Mapping[str, np.ndarray], steps: int
     ) -> None:
         with self._lock:
+            if not self._verified:
+                self._verify(arguments)
             if self.options.check_finite:
                 from ranvier.engines.native.inspect.debug_check import run_checked
 
@@ -221,14 +224,27 @@ class NativeProgram(Program):
         The step runs as it is compiled but with nothing in place; the state is left as it was.
         None means that every kernel agrees with NumPy.
         """
+        return self._difference(self._bind(arrays, None))
+
+    def _difference(self, arguments: Mapping[str, Argument]) -> Difference | None:
         from ranvier.engines.native.inspect.debug_check import find_difference
 
-        options = replace(self.options, in_place=False, check_finite=False)
+        options = replace(self.options, in_place=False, check_finite=False, verify=False)
         debug = NativeProgram(self.signature, options)
         try:
-            return find_difference(debug, debug._bind(arrays, None))
+            return find_difference(debug, arguments)
         finally:
             debug.release()
+
+    def _verify(self, arguments: Mapping[str, Argument]) -> None:
+        """Compare the kernels of the first step of a call with the reference engine."""
+        first = {
+            name: Argument(a.array[:1], True) if a.streamed else a for name, a in arguments.items()
+        }
+        difference = self._difference(first)
+        if difference is not None:
+            raise CompileError(f"{difference}; this is a defect of Ranvier, please report it")
+        self._verified = True
 
     def profile(self, /, *, steps: int = 1, **arrays: Any) -> dict[str, np.ndarray]:
         """Run `steps` steps as a call does, and note the time of each kernel for `describe`."""
