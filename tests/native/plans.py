@@ -9,7 +9,8 @@ from networks import STEPS
 
 import ranvier as rv
 from ranvier.engines.native.host import example_host
-from ranvier.engines.native.schedule.schedule import Schedule, schedule
+from ranvier.engines.native.pipeline import schedule_step
+from ranvier.engines.native.schedule.schedule import Schedule
 from ranvier.engines.program import Options, Signature
 from ranvier.graph.simplify import simplify
 from ranvier.graph.tensor import Tensor
@@ -25,7 +26,7 @@ def plan(
     options = Options(**chosen)
     signature = Signature(inputs, outputs, updates or {})
     signature = signature.with_roots(simplify(signature.roots, options.passes))
-    return schedule(signature, options, example_host("avx512"))
+    return schedule_step(signature, options, example_host("avx512"))
 
 
 def step_plan(name: str, **options: Any) -> Schedule:

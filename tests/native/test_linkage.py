@@ -13,10 +13,10 @@ from networks import STEPS, compiled
 
 import ranvier as rv
 from ranvier import dtypes
+from ranvier.engines.native import pipeline
 from ranvier.engines.native import program as native
 from ranvier.engines.native.program import NativeProgram
 from ranvier.engines.native.run.linkage import Linkage, numbered, step_text
-from ranvier.engines.native.schedule import schedule as scheduling
 from ranvier.engines.native.schedule.keys import exact
 from ranvier.engines.program import Options, Signature
 from ranvier.errors import CompileError, InputError, NonFiniteError
@@ -43,7 +43,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise CompileError("scheduled although the cache knows the step")
 
-    monkeypatch.setattr(scheduling, "schedule", never)
+    monkeypatch.setattr(pipeline, "schedule_step", never)
 
 
 def text_of(

@@ -14,9 +14,8 @@ import pytest
 from networks import STEPS, compiled, contents, restore, values
 
 import ranvier as rv
-from ranvier.engines.native import program as native
+from ranvier.engines.native import pipeline
 from ranvier.engines.native.program import NativeProgram
-from ranvier.engines.native.schedule import schedule as scheduling
 from ranvier.errors import CompileError, InputError
 from ranvier.graph.tensor import REGISTRY
 
@@ -50,8 +49,8 @@ def test_a_cached_program_gives_the_same_bits(
         states = list(step.updates)
         program = compiled(step)
         found.append(contents(program(steps=3, index=step.index(3), **step.arrays), states))
-        monkeypatch.setattr(native, "compile_object", _never)
-        monkeypatch.setattr(scheduling, "schedule", _never)
+        monkeypatch.setattr(pipeline, "compile_object", _never)
+        monkeypatch.setattr(pipeline, "schedule_step", _never)
     assert found[0] == found[1]
     assert len(keys(folder)) == len(entries(folder, "linkage")) == 1
 

@@ -19,6 +19,7 @@ from ranvier.engines.native.fuse.groups import FusedGroup, Fusion
 from ranvier.engines.native.host import example_host
 from ranvier.engines.native.indexmap import Affine, IndexMap
 from ranvier.engines.native.lower.lower import lower
+from ranvier.engines.native.pipeline import schedule_step
 from ranvier.engines.native.schedule.kernels import (
     Body,
     BodyKernel,
@@ -35,7 +36,7 @@ from ranvier.engines.native.schedule.kernels import (
 )
 from ranvier.engines.native.schedule.memory import Arena, lifetimes
 from ranvier.engines.native.schedule.order import Sequenced
-from ranvier.engines.native.schedule.schedule import Schedule, schedule
+from ranvier.engines.native.schedule.schedule import Schedule
 from ranvier.engines.native.verify.arena import verify_arena
 from ranvier.engines.native.verify.bodies import verify_bodies
 from ranvier.engines.native.verify.fault import StageError
@@ -68,7 +69,7 @@ def lowered() -> list[Tensor]:
 
 
 def scheduled() -> Schedule:
-    return schedule(a_step(), Options(), HOST)
+    return schedule_step(a_step(), Options(), HOST)
 
 
 def refused(check: Callable[[], None], stage: str, fault: str) -> None:
@@ -352,8 +353,8 @@ def test_a_broken_body(case: str) -> None:
 
 def test_positions_under_guards_are_counted_out() -> None:
     x = rv.input((5, 6))
-    found = schedule(Signature({"x": x}, {"y": rv.pad(x, ((1, 1), (0, 2))) * 2.0}, {}), Options(),
-                     HOST)  # fmt: skip
+    padded = rv.pad(x, ((1, 1), (0, 2))) * 2.0
+    found = schedule_step(Signature({"x": x}, {"y": padded}, {}), Options(), HOST)
     (kernel,) = found.sequenced.kernels
     assert isinstance(kernel, BodyKernel)
     wrong = changed(kernel, Load, at=at(kernel, Load).scaled(1, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,11 @@ import numpy as np
 from ranvier.engines.native.host import host
 from ranvier.engines.native.run.cache import default_cache, linkage_key
 from ranvier.engines.native.run.context import ENTRY, Slot, new_context, new_counters
-from ranvier.engines.native.run.jit import Loaded, compile_object, load
+from ranvier.engines.native.run.jit import Loaded, load
 from ranvier.engines.native.run.linkage import Linkage, numbered, step_text
 from ranvier.engines.native.run.thread_count import ThreadCount
 from ranvier.engines.native.run.thread_pool import thread_pool
-from ranvier.engines.program import Argument, Options, Program, Signature, index_ranges
+from ranvier.engines.program import Argument, Options, Program, Signature
 from ranvier.errors import CompileError, InputError
 from ranvier.graph.leaves import Constant, State, aligned_empty
 from ranvier.graph.tensor import Tensor
@@ -49,10 +49,10 @@ class NativeProgram(Program):
         self.threads = options.threads or self.host.cores
         self._schedule: Schedule | None = None
         tensors = numbered(signature)
-        key = self._key(tensors)
-        self._linkage, code = self._look_up(key) or (self._link(tensors), None)
-        self.arena = self._new_arena()
-        self._loaded: Loaded | None = load(code or self._compile(key), [ENTRY])
+        self._key = self._cache_key(tensors)
+        self._linkage, code = self._look_up() or self._link(tensors)
+        self.arena = self._new_arena()  # before code is made that would find no room
+        self._loaded: Loaded | None = load(code(), [ENTRY])
         self._context = new_context(self._linkage.buffers)
         self._counters = new_counters(self._linkage.counters, self.threads)
         self._context[Slot.COUNTERS] = self._counters.ctypes.data
@@ -69,44 +69,41 @@ class NativeProgram(Program):
     @property
     def schedule(self) -> Schedule:
         """The kernels of a step; where the cache knew the step, they are made when asked for."""
-        from ranvier.engines.native.schedule.schedule import schedule
+        from ranvier.engines.native.pipeline import schedule_step
 
         with self._lock:
             if self._schedule is None:
-                self._schedule = schedule(self.simplified, self.options, self.host, self.threads)
+                known = self.simplified, self.options, self.host, self.threads
+                self._schedule = schedule_step(*known)
             return self._schedule
 
-    def _key(self, tensors: Sequence[Tensor]) -> str | None:
+    def _cache_key(self, tensors: Sequence[Tensor]) -> str | None:
         """The key of the step's linkage in the cache; None if it cannot be kept there."""
         text = step_text(tensors, self.signature, self.options)
         return text and linkage_key(f"{self.threads} threads\n{text}", self.host)
 
-    def _look_up(self, key: str | None) -> tuple[Linkage, bytes] | None:
+    def _look_up(self) -> tuple[Linkage, Callable[[], bytes]] | None:
         """The linkage and the code of a step that the cache knows."""
-        payload = default_cache(".linkage").read(key) if key else None
+        payload = default_cache(".linkage").read(self._key) if self._key else None
         if payload is None:
             return None
         linkage = Linkage.unpack(payload)
         code = default_cache().read(linkage.code)
-        return None if code is None else (linkage, code)
+        return None if code is None else (linkage, lambda: code)
 
-    def _link(self, tensors: Sequence[Tensor]) -> Linkage:
-        from ranvier.engines.native.run.linking import link
+    def _link(self, tensors: Sequence[Tensor]) -> tuple[Linkage, Callable[[], bytes]]:
+        """The linkage of a step that the cache does not know, and how to get its code."""
+        from ranvier.engines.native.pipeline import compile_calls, link_step
 
-        return link(self.schedule, tensors, index_ranges(self.simplified), self.host)
+        calls, linkage = link_step(self.schedule, tensors, self.simplified, self.host)
 
-    def _compile(self, key: str | None) -> bytes:
-        """The step's code, made if no other step has the same; then the linkage is kept too."""
-        from ranvier.engines.native.emit.module import emit_program
-        from ranvier.engines.native.run.linking import deduplicated
+        def code() -> bytes:
+            found = default_cache().get(linkage.code, lambda: compile_calls(calls, self.host))
+            if self._key is not None:
+                default_cache(".linkage").write(self._key, linkage.pack())
+            return found
 
-        def make() -> bytes:
-            return compile_object(emit_program(deduplicated(self.schedule), self.host), self.host)
-
-        code = default_cache().get(self._linkage.code, make)
-        if key is not None:
-            default_cache(".linkage").write(key, self._linkage.pack())
-        return code
+        return linkage, code
 
     # ------------------------------------------------------------ memory
 

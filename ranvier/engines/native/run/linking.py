@@ -10,7 +10,7 @@ from ranvier.engines.native.host import Host
 from ranvier.engines.native.run.cache import emission_key
 from ranvier.engines.native.run.linkage import Linkage
 from ranvier.engines.native.schedule.costs import Cost, cost_of
-from ranvier.engines.native.schedule.deduplicate import KernelCalls, deduplicate
+from ranvier.engines.native.schedule.deduplicate import KernelCalls
 from ranvier.engines.native.schedule.kernels import Buffer
 from ranvier.engines.native.schedule.schedule import Schedule
 from ranvier.graph.leaves import Constant
@@ -25,14 +25,15 @@ def slots_of(plan: Schedule) -> dict[Buffer, int]:
     return {buffer: slot for slot, buffer in enumerate(dict.fromkeys(buffers))}
 
 
-def deduplicated(plan: Schedule) -> KernelCalls:
-    """The kernels of a schedule as calls of patterns, over the slots of their buffers."""
-    return deduplicate(plan.sequenced, slots_of(plan))
-
-
-def link(plan: Schedule, given: Sequence[Tensor], rows: Mapping[str, int], host: Host) -> Linkage:
+def link(
+    plan: Schedule,
+    calls: KernelCalls,
+    slots: Mapping[Buffer, int],
+    given: Sequence[Tensor],
+    rows: Mapping[str, int],
+    host: Host,
+) -> Linkage:
     """Return the linkage of a step that was `given` as these tensors, numbered in their order."""
-    slots = slots_of(plan)
     numbers = {tensor: number for number, tensor in enumerate(given)}
     leaves: list[tuple[int, int]] = []
     constants: list[tuple[np.ndarray, int]] = []
@@ -44,7 +45,7 @@ def link(plan: Schedule, given: Sequence[Tensor], rows: Mapping[str, int], host:
             constants.append((tensor.op.value, slots[buffer]))
     kernels = plan.sequenced.kernels
     return Linkage(
-        code=emission_key(str(deduplicated(plan)), host),
+        code=emission_key(str(calls), host),
         buffers=len(slots),
         leaves=leaves,
         constants=constants,

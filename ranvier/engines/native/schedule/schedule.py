@@ -1,16 +1,14 @@
-"""Scheduling: from a checked graph to kernels in order, and the memory that they need.
+"""Scheduling: from fused groups to kernels in order, and the memory that they need.
 
-lower -> group -> kernels (buffers, bodies, packing) -> hazards of state -> order -> memory
+kernels (buffers, bodies, packing) -> hazards of state -> order -> memory
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ranvier.engines.native.fuse.fusion import fuse
-from ranvier.engines.native.fuse.groups import FusedGroup, contiguous
+from ranvier.engines.native.fuse.groups import FusedGroup, Fusion, contiguous
 from ranvier.engines.native.fuse.halo import Halo, first_spatial
-from ranvier.engines.native.lower.lower import lower
 from ranvier.engines.native.plans.matmul import TileHost
 from ranvier.engines.native.schedule.bodies import write_body
 from ranvier.engines.native.schedule.buffers import Buffers
@@ -28,8 +26,6 @@ from ranvier.engines.native.schedule.memory import Arena, allocate
 from ranvier.engines.native.schedule.order import Sequenced, sequence
 from ranvier.engines.native.verify.arena import verify_arena
 from ranvier.engines.native.verify.bodies import verify_bodies
-from ranvier.engines.native.verify.fusion import verify_fusion
-from ranvier.engines.native.verify.lowered import verify_lowered
 from ranvier.engines.native.verify.order import verify_order
 from ranvier.engines.program import Options, Signature
 from ranvier.graph.leaves import State
@@ -65,13 +61,10 @@ class Schedule:
         return "\n".join([*lines, f"arena {self.arena.size} bytes"])
 
 
-def schedule(signature: Signature, options: Options, host: TileHost, threads: int = 1) -> Schedule:
-    """Return the kernels of a step in order, with their memory for so many threads."""
-    roots = lower(signature.roots, host)
-    verify_lowered(roots)
-    signature = signature.with_roots(roots)
-    fusion = fuse(roots, options.fuse)
-    verify_fusion(fusion, roots)
+def schedule(
+    signature: Signature, fusion: Fusion, options: Options, host: TileHost, threads: int
+) -> Schedule:
+    """Return the kernels of a lowered and fused step in order, with memory for the threads."""
     builder = _Builder(Buffers(signature, fusion, options.fuse, frozenset()), host, threads)
     if bare := builder.unread_halos():  # once more, without those borders
         builder = _Builder(Buffers(signature, fusion, options.fuse, bare), host, threads)
