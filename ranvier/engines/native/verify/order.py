@@ -73,7 +73,7 @@ def _apart(buffer: Buffer, writers: Sequence[Kernel]) -> bool:
     times = np.zeros(buffer.size, np.int8)
     for at, domain in stores:
         reached = positions(at, domain, varies(at, domain))
-        if reached.size and not (0 <= reached.min() and reached.max() < buffer.size):
+        if reached.size and not (reached.min() >= 0 and reached.max() < buffer.size):
             return False
         times[reached] += 1
     return bool((times == 1).all())
