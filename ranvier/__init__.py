@@ -188,5 +188,8 @@ __all__ = [
     "zeros_like",
 ]
 
-if not TYPE_CHECKING:  # checkers would let any name pass
-    __getattr__ = missing_names(__name__)
+if TYPE_CHECKING:
+    from ranvier import experiments as experiments
+    from ranvier import models as models
+else:  # checkers would let any name pass
+    __getattr__ = missing_names(__name__, later=("experiments", "models"))

@@ -230,3 +230,13 @@ def test_importing_a_foreign_name(line: str) -> None:
         exec(line, {})
     with pytest.raises(ImportError, match="cannot import name 'quux'"):
         exec("from ranvier.nn import quux", {})
+
+
+def test_parts_are_imported_when_asked_for() -> None:
+    code = (
+        "import sys, ranvier as rv\n"
+        "assert not {'ranvier.models', 'ranvier.experiments'} & set(sys.modules)\n"
+        "print(rv.models.get('mlp').name, 'sgd' in rv.experiments.NAMES)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["mlp", "True"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,12 @@ class Guided:
             raise MissingNameError(name=name, obj=self)
 
 
-def missing_names(module: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a public module."""
+def missing_names(module: str, later: Collection[str] = ()) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a public module; `later` are parts imported when asked for."""
 
     def missing(name: str) -> Any:
+        if name in later:
+            return import_module(f"{module}.{name}")
         from importlib.util import find_spec
 
         owner = sys.modules[module]
