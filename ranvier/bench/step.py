@@ -12,6 +12,7 @@ from ranvier.data.batching import batches, permutation
 from ranvier.engines.program import Program
 from ranvier.models.recipe import Recipe
 from ranvier.training.feed.arrays import as_split
+from ranvier.training.feed.binding import prepare
 from ranvier.training.feed.feeds import Resident
 from ranvier.training.loop.speed import needed_flops
 from ranvier.training.model import Model
@@ -33,7 +34,7 @@ class BenchStep:
         net = recipe.network(bench.shape, bench.outputs)
         self.model = Model(net, recipe.loss, bench.optimizer(), engine=engine, **options)
         self._feed = Resident(as_split(self.inputs, self.targets), batch_size, _SEED)
-        self.model.prepare(self._feed, _SEED)
+        prepare(self.model, self._feed, _SEED)
         self.initial = dict(self.model.weights)
         self.index = order(len(self.inputs), batch_size)
         started = perf_counter()

@@ -24,6 +24,7 @@ from ranvier.graph.tensor import Tensor
 from ranvier.nn.summary import between
 from ranvier.nn.trace import CallRecord, trace
 from ranvier.training.feed.arrays import whole_split
+from ranvier.training.feed.binding import feed_for
 from ranvier.training.feed.feeds import InOrder
 from ranvier.training.feed.preprocess import preprocessed
 from ranvier.training.loop.pace import Pace
@@ -127,7 +128,7 @@ def explain(model: Model, inputs: Any, target: Any = None) -> Explanation:
     y = None if target is None else np.asarray(target)[None]
     split = whole_split(x, y)
     assert split is not None
-    feed = model.feed_for(split, split, 0, lambda clean: InOrder(clean, 1), learning=False)
+    feed = feed_for(model, split, split, 0, lambda clean: InOrder(clean, 1), learning=False)
     learner = model.learner()
     batch = feed.batch()
     with trace(False, weights=batch.weights) as t:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from inspect import signature
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ranvier import optim
 from ranvier.data.errors import DataError
-from ranvier.data.source import Dataset, Split, split_off
+from ranvier.data.source import Dataset
 from ranvier.engines.compile import check_options
 from ranvier.engines.program import Program
 from ranvier.errors import InputError
@@ -26,29 +26,16 @@ from ranvier.regularization import Penalty
 from ranvier.training import programs
 from ranvier.training.evaluation import evaluated, predicted
 from ranvier.training.feed import preprocess as pre
-from ranvier.training.feed.arrays import (
-    NAMELESS,
-    Array,
-    ByInput,
-    as_pair,
-    names_by_input,
-    whole_split,
+from ranvier.training.feed.arrays import NAMELESS, Array, whole_split
+from ranvier.training.feed.binding import (
+    EVALUATION_BATCH,
+    evaluation_feed,
+    feed_for,
+    training_feeds,
 )
-from ranvier.training.feed.feeds import Feed, InOrder, Resident, Streamed
-from ranvier.training.feed.first_pass import check_owned, check_pictures, check_symbols
+from ranvier.training.feed.feeds import Feed, InOrder
 from ranvier.training.feed.lookups import Tables
-from ranvier.training.feed.validation import (
-    check_class_weights,
-    check_counts,
-    check_finite,
-    check_labels,
-    check_metrics,
-    check_optimizer,
-    check_outputs,
-    check_targets,
-    fitting,
-    try_metrics,
-)
+from ranvier.training.feed.validation import check_counts, check_optimizer
 from ranvier.training.loop.callbacks import (
     CallbackLike,
     EarlyStopping,
@@ -64,7 +51,7 @@ from ranvier.training.run.files import as_json
 from ranvier.training.run.fingerprints import fingerprints
 from ranvier.training.run.folder import RunFolder
 from ranvier.training.run.machine import stamp
-from ranvier.training.run.settings import Settings, with_columns
+from ranvier.training.run.settings import Settings
 from ranvier.training.weight_rules import RuleLike, check_decay, weight_rules
 from ranvier.training.weight_rules import penalties as more_penalties
 from ranvier.wording import counted
@@ -73,9 +60,8 @@ if TYPE_CHECKING:
     from ranvier.explain.explanation import Explanation
 
 BATCH_SIZE = 32
-EVALUATION_BATCH = 128
 
-_LEARNT = ("settings", "objective", "preprocess", "classes", "_outputs", "_tables")
+_LEARNT = ("settings", "objective", "preprocess", "classes", "output_shapes", "tables")
 """What a model learns of its first data."""
 
 
@@ -158,19 +144,14 @@ class Model(Guided):
         """What the last call of `fit` measured; of a loaded run, its history."""
         self.timings: list[dict[str, Any]] = []
         """When, how fast and on what machine each epoch of `history` was run."""
-        self._outputs: dict[str, Shape] = {}
-        self._tables: Tables | None = None
+        self.output_shapes: dict[str, Shape] = {}
+        """The shape of each output for a batch of one, once the network is built."""
+        self.tables: Tables | None = None
+        """The tables in which the network looks ids up, once it is built."""
         self._programs: dict[tuple[Any, ...], Program] = {}
 
     def __repr__(self) -> str:
-        heads = self.objective.heads
-        judged = {
-            "loss": [_of(name, head.loss.name) for name, head in heads.items()],
-            "metrics": [
-                _of(name, metric.name) for name, head in heads.items() for metric in head.metrics
-            ],
-        }
-        parts = [f"{what} {', '.join(names)}" for what, names in judged.items() if names]
+        parts = self.objective.in_words()
         trained = f"trained for {counted(self.epochs_done, 'epoch')}"
         parts += [f"optimizer {self.optimizer.name}", trained if self.epochs_done else "untrained"]
         return f"Model: {'; '.join(parts)}\n{self.net!r}"
@@ -233,7 +214,7 @@ class Model(Guided):
                 saved_columns = saving.known_columns(run) if run and resume else NAMELESS
                 columns = self.settings.columns or saved_columns
                 split = whole_split(data, targets, weights, columns=columns)
-                feed, held = self._feeds(data, split, validation, batch_size, seed)
+                feed, held = training_feeds(self, data, split, validation, batch_size, seed)
                 self.settings = replace(
                     self.settings,
                     epochs=epochs,
@@ -282,7 +263,7 @@ class Model(Guided):
         """
         check_counts(batch_size=batch_size)
         with self.undone():
-            feed = self._evaluation_feed(data, targets, weights, batch_size)
+            feed = evaluation_feed(self, data, targets, weights, batch_size)
             program = self._program("evaluate", feed)
         return evaluated(program, feed, self.objective)[0]
 
@@ -301,7 +282,7 @@ class Model(Guided):
             raise DataError("predict takes arrays; for batches, call it once for each")
         alone = replace(split, targets=None, weights=None)
         with self.undone():
-            feed = self.feed_for(given, alone, 0, lambda s: InOrder(s, batch_size), learning=False)
+            feed = feed_for(self, given, alone, 0, lambda s: InOrder(s, batch_size), learning=False)
             program = self._program("logits" if logits else "predict", feed)
         found = predicted(program, feed)
         return found[ONE] if list(found) == [ONE] else found
@@ -369,29 +350,6 @@ class Model(Guided):
         example = pre.preprocessed(self.settings.example(), self.preprocess or {})
         return summarize(self.net, *(example.values() if isinstance(example, dict) else [example]))
 
-    def build(
-        self,
-        settings: Settings,
-        inputs: Mapping[str, Array] | None = None,
-        drawing: bool = True,
-    ) -> None:
-        """Create the state of the network for inputs of the form that the settings have.
-
-        inputs: arrays that it will see, by name; DataError where its layers would take them for
-            what they are not. drawing: whether it gets initial values; without them it must be
-            written at once.
-        """
-        learner = self.learner()
-        built, calls = programs.build(learner, settings.example(), settings.seed, drawing)
-        self._outputs = {name: output.shape for name, output in built.items()}
-        check_owned(self.net, calls)
-        if inputs is not None:
-            check_pictures(calls, inputs)
-            check_symbols(calls, self.preprocess or {})
-        check_outputs(self.objective, built)
-        self._tables = Tables(learner, settings)
-        self.settings = settings
-
     # ------------------------------------------------------------ within
 
     def learner(self) -> programs.Learner:
@@ -406,112 +364,9 @@ class Model(Guided):
             self.options,
         )
 
-    def prepare(self, feed: Feed, seed: int, columns: ByInput = NAMELESS) -> None:
-        """Build the network for what a feed gives, unless it is built.
-
-        columns: the names of the columns of the inputs.
-        """
-        if not self.settings.inputs:
-            forms = with_columns(feed.forms, columns)
-            self.build(Settings(inputs=forms, seed=int(seed)), feed.inputs)
-
     def training_program(self, feed: Feed) -> Program:
         """Return the program of a training step for a feed, compiled if it was not yet."""
         return self._program("train", feed)
-
-    def _feeds(
-        self, data: Any, split: Split | None, validation: Any, batch_size: int, seed: int
-    ) -> tuple[Feed, Feed | None]:
-        """What `fit` learns from, and what it is measured by after each epoch, if anything.
-
-        split: the data as arrays, where they are no batches.
-        """
-        if isinstance(data, Dataset) and validation is None:
-            validation = data.validation
-        if isinstance(validation, Dataset):
-            validation = validation.validation
-        if isinstance(validation, float):
-            split, validation = _set_apart(split, validation, seed)
-        feed = self.feed_for(data, split, seed, lambda clean: Resident(clean, batch_size, seed))
-        if validation is None:
-            return feed, None
-        return feed, self._evaluation_feed(as_pair(validation), what="validation")
-
-    def _evaluation_feed(
-        self,
-        data: Any,
-        targets: Any = None,
-        weights: Any = None,
-        size: int = EVALUATION_BATCH,
-        what: str = "data",
-    ) -> Feed:
-        if isinstance(data, Dataset):
-            data = data.test
-        columns = self.settings.columns
-        split = whole_split(data, targets, weights, what, columns)
-        return self.feed_for(data, split, 0, lambda clean: InOrder(clean, size), learning=False)
-
-    def feed_for(
-        self,
-        data: Any,
-        split: Split | None,
-        seed: int,
-        make: Callable[[Split], Feed],
-        learning: bool = True,
-    ) -> Feed:
-        """Return the feed of a split, or of batches where there is none; build the network.
-
-        What the first data says of itself is taken over; later data must be like it. Data that
-        says nothing of preprocessing decides that there is none only in `learning`.
-        """
-        feed: Feed
-        if split is None:
-            feed = Streamed(data, self._accepted, lambda: self.settings.columns)
-            first = feed.first
-        else:
-            first = fitting(self.settings.inputs, split) if self.settings.inputs else split
-            feed = make(first)
-        if self.preprocess is None and (learning or first.preprocess):
-            self.preprocess = pre.check(first.preprocess)
-        self.classes = self.classes or first.classes
-        check_targets(self.objective, first)
-        if learning:
-            self._learn_scales(split)
-        check_finite(first, "batch 0: " if split is None else "")
-        self.prepare(feed, seed, names_by_input(first))
-        check_class_weights(self.objective, self._outputs)
-        check_labels(self.objective, self._outputs, first)
-        assert self._tables is not None
-        self._tables.check(first)
-        taught = learning and first.targets is None
-        judged = replace(first, targets=first.inputs) if taught else first
-        check_metrics(self.objective, self._outputs, judged)
-        try_metrics(self.objective, self._outputs, judged)
-        return feed
-
-    def _learn_scales(self, split: Split | None) -> None:
-        """Take over the scale of the targets, where they are to be standardized by it."""
-        if True not in self.objective.scales.values():
-            return
-        if split is None or split.targets is None:
-            what = "targets that come in batches" if split is None else "inputs that are targets"
-            raise DataError(
-                f"the scale of {what} is not known beforehand; "
-                'pass standardize_targets={"mean": …, "std": …}'
-            )
-        self.objective = self.objective.scaled_by(split.targets)
-
-    def _accepted(self, batch: Split) -> Split:
-        """A batch as the network takes it; DataError for one that it cannot take."""
-        if not self.settings.inputs:
-            return batch
-        batch = fitting(self.settings.inputs, batch)
-        check_targets(self.objective, batch)
-        check_labels(self.objective, self._outputs, batch)
-        if self._tables is not None:
-            self._tables.check(batch)
-        check_metrics(self.objective, self._outputs, batch)
-        return batch
 
     @contextmanager
     def undone(self) -> Iterator[None]:
@@ -536,13 +391,3 @@ class Model(Guided):
 
 
 explain_class(Model)
-
-
-def _of(output: str, name: str) -> str:
-    return f"{output}: {name}" if output else name
-
-
-def _set_apart(split: Split | None, share: float, seed: int) -> tuple[Split, Split]:
-    if split is None:
-        raise DataError("a share for validation needs arrays; pass batches for validation")
-    return split_off(split, share, seed)

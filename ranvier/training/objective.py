@@ -95,6 +95,15 @@ class Objective:
     penalties: tuple[Penalty, ...] = ()
     class_weights: np.ndarray | None = field(default=None, compare=False)
 
+    def in_words(self) -> list[str]:
+        """Return the losses and the metrics in words, each after the output that it is of."""
+        named = [(f"{name}: " if name else "", head) for name, head in self.heads.items()]
+        judged = {
+            "loss": [output + head.loss.name for output, head in named],
+            "metrics": [output + metric.name for output, head in named for metric in head.metrics],
+        }
+        return [f"{what} {', '.join(names)}" for what, names in judged.items() if names]
+
     def sums(self, outputs: Tensors, targets: Tensors, weights: Tensor) -> dict[str, Tensor]:
         """Return Σwℓ and Σwm over a batch for each loss and metric, and the sums of weights.
 

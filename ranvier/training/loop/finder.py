@@ -17,6 +17,7 @@ from ranvier.optim import Optimizer
 from ranvier.records import dataclass
 from ranvier.training import programs
 from ranvier.training.feed.arrays import whole_split
+from ranvier.training.feed.binding import feed_for
 from ranvier.training.feed.feeds import Feed, Resident
 from ranvier.training.loop.pace import Pace
 
@@ -65,7 +66,7 @@ def find_learning_rate(
     if split is None:
         raise DataError("the search needs arrays; pass a part of the data as arrays")
     with model.undone():
-        feed = model.feed_for(data, split, seed, lambda clean: Resident(clean, batch_size, seed))
+        feed = feed_for(model, data, split, seed, lambda clean: Resident(clean, batch_size, seed))
     before = dict(model.weights)
     try:
         losses = _losses(model, feed, np.geomspace(lowest, highest, steps), seed)

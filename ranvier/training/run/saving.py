@@ -17,6 +17,7 @@ from ranvier.nn.config import from_config, to_config
 from ranvier.nn.module import Module
 from ranvier.optim import Optimizer
 from ranvier.regularization import Penalty
+from ranvier.training.feed.binding import build
 from ranvier.training.loop.history import History
 from ranvier.training.objective import ONE, Head
 from ranvier.training.run.files import RunError, as_json, load_json
@@ -116,7 +117,7 @@ def load(
     with model.undone():
         # What goes wrong in a network that was passed is not the file's fault.
         with _reading(folder / CONFIG, () if net is not None else _MALFORMED):
-            model.build(settings, drawing=False)
+            build(model, settings, drawing=False)
         _restore(model, folder, net is not None)
         with _reading(folder / CONFIG):
             for each in frozen:
