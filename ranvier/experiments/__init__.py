@@ -27,6 +27,8 @@ NAMES = (
     "universal",
     "backprop-check",
     "sgd",
+    "activations",
+    "batch-size",
 )
 """The experiments, in the order of the lecture; each has a file of its own."""
 

@@ -233,7 +233,7 @@ def _standard_error(curves: Mapping[int, list[_Curve]]) -> float:
     sabotage="The weights are in each other's places, shuffled but symmetric.",
     seeds=range(3),
     quick_seeds=(0,),
-    seconds=120,
+    seconds=70,
     quick_seconds=5,
 )
 def EXPERIMENT(trial: Trial) -> Finding:  # noqa: N802 (it becomes the experiment)
