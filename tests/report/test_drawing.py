@@ -86,7 +86,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000"]
     command = [BROWSER, *options, f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
-    text = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=60)
+    text = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=300)
     (found,) = re.findall(r'<pre id="found">(.*?)</pre>', text.stdout, re.DOTALL)
     return dict(zip(CHARTS, json.loads(unescape(found)), strict=True))
 
