@@ -28,7 +28,10 @@ NAMES = (
     "backprop-check",
     "sgd",
     "activations",
+    "optimizers",
     "batch-size",
+    "regularization",
+    "autoencoder",
 )
 """The experiments, in the order of the lecture; each has a file of its own."""
 

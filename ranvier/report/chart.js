@@ -57,7 +57,8 @@
   function scale({ chart }, side, most) {
     const log = chart[side === "x" ? "logX" : "logY"];
     const found = numbers(chart, side).filter((v) => !log || v > 0);
-    if (!found.length) return { type: "linear", ticks: [], tickFormat: number };
+    const picture = !chart[side] && chart.marks.every((m) => m.kind === "cells");
+    if (!found.length || picture) return { type: "linear", ticks: [], tickFormat: number };
     const bars = side === "y" && chart.marks.some((m) => m.kind === "bars");
     const [low, high] = d3.extent(bars ? [...found, foot(chart)] : found);
     const even = d3.ticks(low, high, most);
