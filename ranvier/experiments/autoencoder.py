@@ -136,7 +136,7 @@ def _apart(codes: np.ndarray, classes: np.ndarray) -> float:
     seeds=range(2),
     quick_seeds=(0, 1),
     seconds=250,
-    quick_seconds=8,
+    quick_seconds=5,
 )
 def EXPERIMENT(trial: Trial) -> Finding:  # noqa: N802 (it becomes the experiment)
     form = _QUICK if trial.quick else _FULL

@@ -179,7 +179,7 @@ def _train(
     seeds=range(3),
     quick_seeds=(0, 1),
     seconds=240,
-    quick_seconds=6,
+    quick_seconds=3,
 )
 def EXPERIMENT(trial: Trial) -> Finding:  # noqa: N802 (it becomes the experiment)
     tried = methods(trial.control)

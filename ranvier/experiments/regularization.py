@@ -225,7 +225,7 @@ def _all(trial: Trial, begin: float) -> dict[str, list[float]]:
     seeds=range(3),
     quick_seeds=(0, 1),
     seconds=1500,
-    quick_seconds=9,
+    quick_seconds=5,
 )
 def EXPERIMENT(trial: Trial) -> Finding:  # noqa: N802 (it becomes the experiment)
     large = not trial.quick and not trial.control
