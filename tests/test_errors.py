@@ -209,7 +209,8 @@ COMPILES: dict[str, tuple[Callable[[], object], type[RanvierError], str]] = {
     ),
     "unknown option": (
         lambda: rv.compile({"x": X}, {"y": X}, speed="high"), InputError,
-        "compile has no option 'speed'; it has passes, threads, fuse, in_place, check_finite",
+        "compile has no option 'speed'; it has passes, threads, fuse, in_place, check_finite, "
+        "verify",
     ),
     "no threads": (
         lambda: rv.compile({"x": X}, {"y": X}, threads=0), InputError,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from networks import STEPS, compiled, contents, restore, values
 
+from ranvier.engines.native import program as native
 from ranvier.engines.native.program import NativeProgram
 from ranvier.engines.native.run import thread_pool as thread_pool_module
 from ranvier.engines.native.run.context import Slot
@@ -143,6 +144,7 @@ def crews(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         context[Slot.SLEEPS] = 10_000
 
     monkeypatch.setattr(ThreadPool, "run", noted)
+    monkeypatch.setattr(native, "SHORT_SECONDS", 1.0)  # as if all steps were short
     return seen
 
 
@@ -187,6 +189,16 @@ def test_a_starving_program_changes_its_threads_by_itself(crews: list[int]) -> N
     program(steps=200, index=index, **step.arrays)
     assert crews[0] == program.threads
     assert set(crews) > {program.threads} or program.threads == 1
+
+
+def test_a_long_step_keeps_its_threads(crews: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "SHORT_SECONDS", 2e-3)
+    step = STEPS["autoencoder"]()
+    program = compiled(step)
+    index = step.index(40)
+    for _ in range(3):
+        program(steps=40, index=index, **step.arrays)
+    assert crews == [program.threads] * 3
 
 
 def test_a_number_that_was_asked_for_is_kept(crews: list[int]) -> None:

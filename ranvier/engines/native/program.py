@@ -37,6 +37,13 @@ SHARE_SECONDS = 1e-5
 With less, fetching what the others wrote into their caches costs more than their help saves.
 """
 
+SHORT_SECONDS = 2e-3
+"""A step expected to be shorter, on one thread, may run on fewer threads while barriers starve.
+
+A longer one has so much to do between its barriers that waiting at them costs it less than a core.
+On a machine whose speed changes, a trial of such steps would tell nothing (`benchmarks/busy.py`).
+"""
+
 
 class NativeProgram(Program):
     """A step compiled to machine code for this processor."""
@@ -179,9 +186,10 @@ class NativeProgram(Program):
         for name, array in outputs.items():
             self._point(self._linkage.outputs[name], array, self.signature.outputs[name].nbytes)
         free, most = self.options.threads is None, self._count.most
+        short = self._linkage.seconds < SHORT_SECONDS
         if self._linkage.seconds * steps < INLINE_SECONDS and (free or most == 1):
             self._launch(steps, 1, inline=True)
-        elif free and most > 1:
+        elif free and short and most > 1:
             self._run_in_pieces(steps)
         else:
             self._launch(steps, most)
