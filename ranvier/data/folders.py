@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import median_low
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -130,7 +129,7 @@ def _common_size(training: list[Size], every: set[Size]) -> Size:
     """The size that all pictures have, or else are brought to."""
     if len(every) == 1:
         return training[0]
-    height, width = (median_low(side) for side in zip(*training, strict=True))
+    height, width = (sorted(side)[(len(side) - 1) // 2] for side in zip(*training, strict=True))
     scale = min(1.0, _LARGEST / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -331,6 +330,8 @@ def _timing(line: bytes) -> dict[str, Any] | None:
 
 def _is_stamped(timing: Mapping[str, Any]) -> bool:
     """Whether date, machine and threads are what they should be, where there are any."""
+    from datetime import datetime
+
     try:
         datetime.fromisoformat(timing.get("date", "2000-01-01").replace("Z", "+00:00"))
     except (ValueError, TypeError, AttributeError):

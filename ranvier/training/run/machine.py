@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import platform
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,8 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 def stamp(engine: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return date (UTC), version, processor and threads of what an engine computes now."""
+    from datetime import UTC, datetime  # these take their time to import
+
     from ranvier import __version__
 
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -28,6 +28,8 @@ def stamp(engine: str, options: Mapping[str, Any]) -> dict[str, Any]:
 @functools.cache
 def processor() -> str:
     """Return the processor's name as its maker has it, or else that of its architecture."""
+    import platform
+
     try:
         lines = _CPU_INFO.read_text().splitlines()
     except (OSError, UnicodeDecodeError):
