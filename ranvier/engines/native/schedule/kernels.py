@@ -403,19 +403,6 @@ class IndexKernel(Kernel):
         return f"{self.name}: {self.op.name} of {sources} into {self.result}"
 
 
-def arguments(x: Instruction) -> tuple[int, ...]:
-    """The numbers of the instructions that `x` uses."""
-    match x:
-        case Compute():
-            return x.args
-        case Choose():
-            return (x.arg,) if x.otherwise is None else (x.arg, x.otherwise)
-        case Reduce() | Store():
-            return (x.arg,)
-        case _:
-            return ()
-
-
 def _text(x: Instruction) -> str:
     match x:
         case Load():

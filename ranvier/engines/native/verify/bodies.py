@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ranvier.engines.native.indexmap import Affine, Guard
+from ranvier.engines.native.schedule.dataflow import arguments, positions
 from ranvier.engines.native.schedule.kernels import (
     Body,
     BodyKernel,
@@ -15,7 +15,6 @@ from ranvier.engines.native.schedule.kernels import (
     Reduce,
     Store,
     TiledKernel,
-    arguments,
 )
 from ranvier.engines.native.verify.fault import StageError
 from ranvier.engines.native.verify.positions import distinct, inside, varies
@@ -61,7 +60,7 @@ def _instruction_fault(body: Body, i: int, x: Instruction, tiled: bool) -> str |
         return f"it stores {body.instructions[x.arg].dtype.name} as {x.dtype.name}"
     if isinstance(x, Load | Store) and x.buffer.dtype != x.dtype:
         return f"{x.buffer} holds {x.buffer.dtype.name}, not {x.dtype.name}"
-    if any(len(at.terms) != len(body.domain) for at, _ in _accesses(x)):
+    if any(len(at.terms) != len(body.domain) for at in positions(x)):
         return f"its position is not over the {len(body.domain)} loops of the kernel"
     return None
 
@@ -83,23 +82,11 @@ def _varies(body: Body, x: Instruction, before: Sequence[set[int]]) -> set[int]:
     if isinstance(x, Product):
         return {d for d, n in enumerate(body.domain) if n > 1}
     found = set().union(*(before[arg] for arg in arguments(x)))
-    for at, _ in _accesses(x):
+    for at in positions(x):
         found |= varies(at, body.domain)
-    for guard in getattr(x, "guards", ()):
-        found |= varies(guard.at, body.domain)
     if isinstance(x, Reduce):
         found &= set(range(body.rows))
     return found
-
-
-def _accesses(x: Instruction) -> list[tuple[Affine, tuple[Guard, ...]]]:
-    match x:
-        case Load():
-            return [(x.at, x.guards)]
-        case Store():
-            return [(x.at, ())]
-        case _:
-            return []
 
 
 def _fault(kernel: Kernel, fault: str) -> StageError:

@@ -19,7 +19,7 @@ from ranvier.engines.native.emit.ir import builder as e
 from ranvier.engines.native.emit.ir.access import Point, guard_mask, read, write
 from ranvier.engines.native.emit.ir.builder import Value
 from ranvier.engines.native.emit.ir.pointwise import compute, literal, value_type
-from ranvier.engines.native.emit.loops.shape import positions
+from ranvier.engines.native.schedule.dataflow import arguments, positions
 from ranvier.engines.native.schedule.kernels import (
     Body,
     Buffer,
@@ -31,7 +31,6 @@ from ranvier.engines.native.schedule.kernels import (
     Product,
     Reduce,
     Store,
-    arguments,
 )
 from ranvier.records import dataclass
 

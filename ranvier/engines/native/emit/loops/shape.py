@@ -14,6 +14,7 @@ from math import prod
 
 from ranvier.engines.native.host import Host
 from ranvier.engines.native.indexmap import Affine, Guard
+from ranvier.engines.native.schedule.dataflow import positions
 from ranvier.engines.native.schedule.kernels import Body, Choose, Instruction, Load, Reduce, Store
 from ranvier.graph.tensor import Shape
 from ranvier.records import dataclass
@@ -192,18 +193,3 @@ def _lanes(body: Body, host: Host, length: int) -> int:
     while count < most and length >= 2 * count * lanes:
         count *= 2
     return lanes * count
-
-
-def positions(x: Instruction) -> list[Affine]:
-    """The affine functions of the domain that `x` evaluates."""
-    match x:
-        case Load():
-            return [x.at, *(g.at for g in x.guards)]
-        case Choose():
-            return [g.at for g in x.guards]
-        case Store():
-            return [x.at]
-        case Reduce() if x.index is not None:
-            return [x.index]
-        case _:
-            return []
