@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -102,13 +103,18 @@ def predicted(experiment: Experiment, seeds: int, quick: bool) -> float:
 
     The time that the experiment states, by the number of seeds and by the machine's peak.
     """
+    stated = experiment.quick_seconds if quick else experiment.seconds
+    return stated * seeds / len(own_seeds(experiment, quick)) * REFERENCE / _rate()
+
+
+@cache
+def _rate() -> float:
+    """The machine's peak in GFLOP/s, as of two threads; measured once."""
     from ranvier.engines.native.host import host
     from ranvier.engines.native.inspect.peak import measure_peak
 
-    stated = experiment.quick_seconds if quick else experiment.seconds
-    share = seeds / len(own_seeds(experiment, quick))
     threads = host().cores
-    return stated * share * REFERENCE / max(measure_peak(threads) * 2 / max(threads, 2), 1.0)
+    return max(measure_peak(threads) * 2 / max(threads, 2), 1.0)
 
 
 def _checked(seeds: Sequence[int]) -> tuple[int, ...]:

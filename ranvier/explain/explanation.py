@@ -139,7 +139,7 @@ def explain(model: Model, inputs: Any, target: Any = None) -> Explanation:
     loss = learner.objective.mean_loss(sums)
     leaves = [call for call in t.calls if not call.inner and isinstance(call.outputs, Tensor)]
     outputs = {"loss": loss, "prediction": learner.objective.linked(found)[ONE]}
-    outputs |= _towards(loss, leaves, found)
+    outputs |= _towards(loss, leaves)
     program = learner.compile(batch.placeholders, outputs)
     arrays = next(iter(feed.calls(0, 0, Pace()))).arrays
     values = _run(program, arrays)
@@ -153,7 +153,7 @@ def explain(model: Model, inputs: Any, target: Any = None) -> Explanation:
     )
 
 
-def _towards(loss: Tensor, calls: Sequence[CallRecord], found: Any) -> dict[str, Tensor]:
+def _towards(loss: Tensor, calls: Sequence[CallRecord]) -> dict[str, Tensor]:
     """The outputs of the layers, their inputs, and the gradients, by names that `_step` knows."""
     tensors: list[Tensor] = []
     names: list[str] = []

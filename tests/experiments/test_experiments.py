@@ -103,7 +103,7 @@ def test_seeds_are_the_experiments_own_or_those_asked_for() -> None:
 
 def test_the_time_goes_with_the_seeds() -> None:
     one, nine = predicted(COIN, 1, False), predicted(COIN, 9, False)
-    assert one == pytest.approx(nine / 9, rel=0.9)  # the peak is measured anew
+    assert one == pytest.approx(nine / 9, rel=0.9)
 
 
 @pytest.mark.parametrize(
